@@ -1,0 +1,41 @@
+# The course's commands; `make help` lists them.
+PYTHON ?= python3
+PORT ?= 8888
+COURSE := .venv/bin/python
+
+.DEFAULT_GOAL := help
+.PHONY: help setup lab check test notebooks lock bench clean setup-dev setup-bench python
+
+help:  ## list the commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+	@echo "Variables: PYTHON=python3.12 (which Python makes .venv), PORT=8888 (where JupyterLab answers)"
+
+lab: setup  ## install what is missing and open the course in JupyterLab
+	@$(COURSE) -m tools.lab --port $(PORT)
+
+setup: python  ## install the pinned course into .venv
+	@$(PYTHON) tools/setup.py
+
+test: check  ## everything the project's checks run, the slow ones too; does its own set-up
+	@$(COURSE) -m pytest -m slow --numprocesses 2 --dist loadfile
+	@$(COURSE) -m pytest --nbval-lax --nbval-current-env --numprocesses 2 --dist loadscope notebooks
+
+check: setup-dev  ## the fast part: lint, unit tests, notebooks equal to lessons
+	@$(COURSE) -m ruff check .
+	@$(COURSE) -m ruff format --check .
+	@$(COURSE) -m pytest -m "not slow" --numprocesses 2
+
+notebooks: setup-dev  ## rebuild and execute the notebooks whose lesson changed (FORCE=1: all)
+	@$(COURSE) -m tools.notebooks $(if $(FORCE),--force)
+
+bench: setup-dev  ## run the lessons over many seeds and write benchmarks/results/
+	@$(COURSE) -m benchmarks.lesson_seeds
+
+lock: setup-dev  ## pin again from pyproject.toml (UPGRADE=1: move to the newest releases)
+	@$(COURSE) -m tools.lock $(if $(UPGRADE),--upgrade)
+
+setup-dev: python
+	@$(PYTHON) tools/setup.py dev
+
+python:
+	@command -v $(PYTHON) > /dev/null || { echo "$(PYTHON) was not found. Install Python 3.11, or name yours: make lab PYTHON=/path/to/python" >&2; exit 1; }

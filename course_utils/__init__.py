@@ -1,0 +1,35 @@
+"""What the notebooks import that is not reinforcement learning: devices, seeds, pictures, video, exercise checks.
+
+Importing this package costs next to nothing: torch, torchrl, matplotlib and the video encoder are imported by the
+functions that use them.
+"""
+
+import importlib
+import os
+
+# TorchRL writes its log to standard output unless told otherwise before its first import.
+os.environ.setdefault("RL_LOGGING_LEVEL", "WARNING")
+
+_HOME = {
+    "LivePlot": "live",
+    "check": "exercises",
+    "choose_device": "device",
+    "diagnose": "doctor",
+    "learning_curves": "plotting",
+    "record_episode": "video",
+    "seed_everything": "seeding",
+    "show_figure": "plotting",
+    "show_video": "video",
+    "use_course_style": "plotting",
+}
+__all__ = sorted(_HOME)
+
+
+def __getattr__(name: str):
+    if name not in _HOME:
+        raise AttributeError(f"course_utils has no {name!r}; it has {', '.join(__all__)}")
+    return getattr(importlib.import_module(f"course_utils.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

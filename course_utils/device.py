@@ -1,0 +1,40 @@
+"""Choose where tensors live, and say why."""
+
+from __future__ import annotations
+
+import os
+
+import torch
+
+
+def available_devices() -> list[str]:
+    """The devices this machine has: `cpu` always, `cuda:0`, `cuda:1`, ... and `mps` where they are there."""
+    gpus = [f"cuda:{index}" for index in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
+    return [*gpus, *(["mps"] if torch.backends.mps.is_available() else []), "cpu"]
+
+
+def choose_device(device: str | torch.device | None = None) -> torch.device:
+    """Return the device to use and print one line about the choice.
+
+    Args:
+        device: `"cpu"`, `"cuda"`, `"cuda:1"`, `"mps"`; without it the environment variable `COURSE_DEVICE` decides,
+            and without that the first GPU, else the CPU.
+
+    Raises:
+        ValueError: the device asked for does not exist here; the message says which do.
+    """
+    there = available_devices()
+    if device is not None:
+        asked, reason = str(device), "asked for in the call"
+    elif os.environ.get("COURSE_DEVICE"):
+        asked, reason = os.environ["COURSE_DEVICE"], "asked for by COURSE_DEVICE"
+    else:
+        asked, reason = there[0], "no GPU was found" if there == ["cpu"] else "a GPU was found"
+    full_name = "cuda:0" if asked == "cuda" else asked
+    if full_name not in there:
+        raise ValueError(
+            f"The device {asked!r} ({reason}) is not on this machine. Here there is: {', '.join(there)}. "
+            "Ask for one of these, or unset COURSE_DEVICE to let the course choose."
+        )
+    print(f"Using {asked}: {reason}.")
+    return torch.device(asked)

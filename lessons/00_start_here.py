@@ -1,0 +1,117 @@
+# ---
+# jupyter:
+#   course:
+#     title: Start here
+#     objectives:
+#       - check that this machine can run the course, and mend what is missing
+#       - run a notebook, watch a first agent, and solve a first exercise
+#       - find your way through the lessons, and get help when you are stuck
+#     prerequisites: Python, and PyTorch as far as training a small network
+#     minutes: {reading: 7, exercises: 3}
+# ---
+
+# %% [markdown]
+# ## Is this machine ready?  (about 1 min to here)
+#
+# Click into the next cell and press **Shift+Enter**: the cell runs, its result appears below it, and
+# the next cell is selected. That is all there is to running a notebook.
+
+# %%
+from course_utils import diagnose
+
+diagnose()
+
+# %% [markdown]
+# Each line is *ok*, a *warning* (the course goes on without it) or a *problem* (mend it first: the
+# line names the command). Some time later, when something behaves oddly, run this cell again, or
+# `python -m course_utils doctor` in a terminal.
+#
+# ## What you will build  (about 2 min to here)
+#
+# Reinforcement learning is about agents that act. Here is one that has learned nothing yet: it
+# pushes the cart left or right at random, and the pole falls.
+
+# %%
+from course_utils import record_episode, show_video
+
+random_episode = record_episode("CartPole-v1", seed=3)
+show_video(random_episode, "Random actions", "A pole on a cart tips over within a second.")
+
+# %% [markdown]
+# At the end of the core track your own agent keeps the pole up for 500 steps, and you can prove it.
+# On the way everything travels in one container, the *TensorDict*: a dictionary of tensors that share
+# their first dimensions. This is what an environment of TorchRL answers when it is reset:
+
+# %%
+from torchrl.envs import GymEnv
+
+env = GymEnv("CartPole-v1")
+env.reset(seed=0)
+
+# %% [markdown]
+# An `observation` of four numbers (where the cart is, how fast it moves, how far the pole leans, how
+# fast it tips), and three flags that say whether the episode is over. It is not.
+#
+# ## The map  (about 4 min to here)
+#
+# {{course map}}
+#
+# Each lesson runs from top to bottom in about a minute, also with no exercise solved. Take the
+# lessons in order, or start where you like: each one says what it needs.
+#
+# ## How exercises work  (about 5 min to here)
+#
+# An exercise is a cell with a gap, `...`. Fill the gap, run the cell, read the answer:
+#
+# | answer | what it means |
+# |---|---|
+# | ○ not attempted | the gap is still there |
+# | ✔ correct | your code does what is asked, however you wrote it |
+# | ✎ not yet | it runs, but does something else; the sentence says what |
+# | ⚠ could not run | your code raised an error; you see it with your line |
+#
+# Your code is compared with the right answer on fresh random inputs, each time anew. Nobody else sees
+# it. Below each exercise lies a folded solution: in JupyterLab click the bar with the three dots.
+
+# %% [markdown]
+# ### Exercise 0.1: when is it solved?  (3 min)
+# This course calls CartPole solved when the **mean** return over many episodes is **at least 475**.
+# Write `solved(returns)`: it gets a tensor of returns, one per episode, and says True or False.
+# Leave the gap first and run the cell, then try `returns.max() >= 475`, then the right one.
+# <details><summary>Hint</summary>A tensor knows its <code>mean()</code>.</details>
+
+# %% tags=["exercise"]
+from course_utils import check
+
+
+def solved(returns): ...  # your code
+
+
+check("0.1", solved)
+
+
+# %% tags=["solution"]
+def solved(returns):
+    return returns.mean() >= 475
+
+
+check("0.1", solved)
+
+# %% [markdown]
+# ## When you are stuck  (about 10 min to here)
+#
+# - **A cell fails though you changed nothing**: an earlier cell was not run. *Kernel → Restart Kernel
+#   and Run All Cells* runs all of them in order.
+# - **A cell never ends**: press the square (■) to interrupt it.
+# - **You broke your copy**: rename your notebook; the next `make lab` puts a fresh one beside it. On
+#   Colab, open the lesson again from its badge.
+# - **Something on the machine is missing**: `diagnose()`, above.
+# - **A word is new**: the glossary, linked at the top of each lesson.
+# - **None of this helps**: open an issue in the course's repository, with the output of `diagnose()`.
+#
+# ## What you can do now
+# You can run cells, read the doctor's report and check an exercise. That is enough to begin.
+#
+# **Try next:** change `seed=3` above to another number and watch a different fall.
+#
+# Go on with [{{next title}}]({{next file}}).
