@@ -11,7 +11,7 @@ from course_utils.display import View, image_tag
 from course_utils.plotting import PALETTE
 
 WIDTH, HEIGHT = 640, 260
-LEFT, RIGHT, TOP, BOTTOM = 56, 12, 30, 40
+LEFT, RIGHT, TOP, BOTTOM = 56, 28, 30, 40
 MAX_POINTS = 400
 
 

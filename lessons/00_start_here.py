@@ -13,8 +13,8 @@
 # %% [markdown]
 # ## Is this machine ready?  (about 1 min to here)
 #
-# Click into the next cell and press **Shift+Enter**: the cell runs, its result appears below it, and
-# the next cell is selected. That is all there is to running a notebook.
+# Click into the next cell and press **Shift+Enter**: the cell runs, its result appears below it,
+# and the next cell is selected. That is all there is to running a notebook.
 
 # %%
 from course_utils import diagnose
@@ -38,9 +38,10 @@ random_episode = record_episode("CartPole-v1", seed=3)
 show_video(random_episode, "Random actions", "A pole on a cart tips over within a second.")
 
 # %% [markdown]
-# At the end of the core track your own agent keeps the pole up for 500 steps, and you can prove it.
-# On the way everything travels in one container, the *TensorDict*: a dictionary of tensors that share
-# their first dimensions. This is what an environment of TorchRL answers when it is reset:
+# At the end of the core track your own agent keeps the pole up for 500 steps, and you can prove
+# it. On the way everything travels in one container, the *TensorDict*: a dictionary of tensors
+# that share their first dimensions. This is what an environment of TorchRL answers when it is
+# reset:
 
 # %%
 from torchrl.envs import GymEnv
@@ -49,8 +50,8 @@ env = GymEnv("CartPole-v1")
 env.reset(seed=0)
 
 # %% [markdown]
-# An `observation` of four numbers (where the cart is, how fast it moves, how far the pole leans, how
-# fast it tips), and three flags that say whether the episode is over. It is not.
+# An `observation` of four numbers (where the cart is, how fast it moves, how far the pole leans,
+# how fast it tips), and three flags that say whether the episode is over. It is not.
 #
 # ## The map  (about 4 min to here)
 #
@@ -70,21 +71,24 @@ env.reset(seed=0)
 # | ✎ not yet | it runs, but does something else; the sentence says what |
 # | ⚠ could not run | your code raised an error; you see it with your line |
 #
-# Your code is compared with the right answer on fresh random inputs, each time anew. Nobody else sees
-# it. Below each exercise lies a folded solution: in JupyterLab click the bar with the three dots.
+# Your code is compared with the right answer on fresh random inputs, each time anew. Nobody else
+# sees it. Below each exercise lies a folded solution: in JupyterLab click the bar with the three
+# dots.
 
 # %% [markdown]
 # ### Exercise 0.1: when is it solved?  (3 min)
-# This course calls CartPole solved when the **mean** return over many episodes is **at least 475**.
-# Write `solved(returns)`: it gets a tensor of returns, one per episode, and says True or False.
-# Leave the gap first and run the cell, then try `returns.max() >= 475`, then the right one.
+# This course calls CartPole solved when the **mean** return over many episodes is **at least
+# 475**. Write `solved(returns)`: it gets a tensor of returns, one per episode, and says True or
+# False. Leave the gap first and run the cell, then try `returns.max() >= 475`, then the right one.
 # <details><summary>Hint</summary>A tensor knows its <code>mean()</code>.</details>
 
 # %% tags=["exercise"]
 from course_utils import check
 
 
-def solved(returns): ...  # your code
+def solved(returns):
+    # your code
+    ...
 
 
 check("0.1", solved)

@@ -1,7 +1,7 @@
 """Build notebooks/ from lessons/: `make notebooks`.
 
 A lesson is a jupytext percent file. Its notebook gets a generated header and set-up cell, a stable id for every
-cell, and the outputs of one clean run from top to bottom. A notebook is rebuilt when its cells differ from its lesson's.
+cell, and the outputs of one clean run from top to bottom. It is rebuilt when its cells differ from its lesson's.
 """
 
 from __future__ import annotations
