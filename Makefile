@@ -28,14 +28,17 @@ check: setup-dev  ## the fast part: lint, unit tests, notebooks equal to lessons
 notebooks: setup-dev  ## rebuild and execute the notebooks whose lesson changed (FORCE=1: all)
 	@$(COURSE) -m tools.notebooks $(if $(FORCE),--force)
 
-bench: setup-dev  ## run the lessons over many seeds and write benchmarks/results/
-	@$(COURSE) -m benchmarks.lesson_seeds
+bench: setup-bench  ## run lesson 07 over many seeds and its recipe in other hands; takes about half an hour
+	@$(COURSE) -m benchmarks.dqn_cartpole
 
 lock: setup-dev  ## pin again from pyproject.toml (UPGRADE=1: move to the newest releases)
 	@$(COURSE) -m tools.lock $(if $(UPGRADE),--upgrade)
 
 setup-dev: python
 	@$(PYTHON) tools/setup.py dev
+
+setup-bench: python
+	@$(PYTHON) tools/setup.py dev bench
 
 python:
 	@command -v $(PYTHON) > /dev/null || { echo "$(PYTHON) was not found. Install Python 3.11, or name yours: make lab PYTHON=/path/to/python" >&2; exit 1; }

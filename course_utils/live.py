@@ -17,7 +17,8 @@ MAX_POINTS = 400
 
 def nice_ticks(low: float, high: float, count: int = 5) -> list[float]:
     """About `count` round numbers that cover [low, high]; the steps are 1, 2 or 5 times a power of ten."""
-    span = high - low or 1.0
+    high = high if high > low else low + 1.0
+    span = high - low
     step = 10.0 ** math.floor(math.log10(span / count))
     step *= next(factor for factor in (1, 2, 5, 10) if span / (step * factor) <= count)
     first = math.floor(low / step)

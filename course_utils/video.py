@@ -70,7 +70,7 @@ def _choose(policy, env, observation):
         observed = observed.float()
     action = policy(TensorDict({"observation": observed}, device=device))["action"].cpu()
     if isinstance(env.action_space, Discrete):
-        return int(action.argmax() if action.numel() > 1 else action)
+        return int(action.int().argmax() if action.numel() > 1 else action)
     return action.numpy()
 
 

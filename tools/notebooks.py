@@ -22,6 +22,8 @@ from nbclient import NotebookClient
 from nbformat import NotebookNode
 from tqdm import tqdm
 
+from benchmarks import results_table
+
 ROOT = Path(__file__).resolve().parents[1]
 LESSONS = ROOT / "lessons"
 NOTEBOOKS = ROOT / "notebooks"
@@ -139,11 +141,20 @@ def generate(lesson: Path) -> NotebookNode:
     return notebook
 
 
+def result_table(results: str, group: str) -> str:
+    """A table of measured results, straight from benchmarks/results/: a lesson cannot quote an old number."""
+    path = ROOT / "benchmarks" / "results" / f"{results}.json"
+    return results_table.table(json.loads(path.read_text())["runs"][group])
+
+
 def fill_placeholders(notebook: NotebookNode, lesson: Path) -> None:
-    """Put what other lessons' headers say in place of `{{course map}}`, `{{next title}}` and `{{next file}}`."""
+    """Put what other lessons' headers say in place of `{{course map}}`, `{{next title}}` and `{{next file}}`,
+    and measured results in place of `{{table <results> <group>}}`.
+    """
     following = [other for other in lessons() if other.name > lesson.name]
     for cell in notebook.cells:
         if cell.cell_type == "markdown" and "{{" in cell.source:
+            cell.source = re.sub(r"{{table (\w+) (\w+)}}", lambda found: result_table(*found.groups()), cell.source)
             cell.source = cell.source.replace("{{course map}}", course_map(folder="").rstrip())
             if following:
                 cell.source = cell.source.replace("{{next title}}", course_of(following[0])["title"])
@@ -158,7 +169,7 @@ def same_cells(ours: NotebookNode, theirs: NotebookNode) -> bool:
     """Do two notebooks have the same cells, outputs aside?"""
 
     def bare(notebook: NotebookNode) -> list:
-        return [(cell.id, cell.cell_type, cell.source, json.dumps(cell.metadata)) for cell in notebook.cells]
+        return [(cell.id, cell.cell_type, cell.source, dict(cell.metadata)) for cell in notebook.cells]
 
     return bare(ours) == bare(theirs)
 

@@ -1,0 +1,236 @@
+"""Every checker tells right from wrong: proven with the stub, right answers, every mutant, and garbage."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import time
+
+import jupytext
+import numpy as np
+import pytest
+import torch
+from tensordict import TensorDict
+
+from course_utils import check
+from course_utils.exercises import core
+from course_utils.exercises.core import Draw, Exercise, Mutant, call, difference, exercises_of, judge
+from tools import notebooks as builder
+
+EXERCISES = [exercise for lesson in builder.lessons() for exercise in exercises_of(lesson.stem[:2]).values()]
+MUTANTS = [(exercise, mutant) for exercise in EXERCISES for mutant in exercise.mutants]
+
+
+def loop_first_returns(reward, done):
+    totals = []
+    for rewards, ends in zip(reward.tolist(), done.tolist(), strict=True):
+        total = 0.0
+        for value, end in zip(rewards, ends, strict=True):
+            total += value
+            if end:
+                break
+        totals.append(total)
+    return torch.tensor(totals)
+
+
+def loop_epsilon(frame, length, start, end):
+    if frame >= length:
+        return end
+    return start * (1 - frame / length) + end * frame / length
+
+
+def where_target(reward, next_values, terminated, truncated, gamma):
+    future = torch.amax(next_values, dim=-1, keepdim=True)
+    return torch.where(terminated, reward, reward + gamma * future)
+
+
+def loop_double_target(reward, online_next, target_next, terminated, gamma):
+    rows = []
+    for row in range(len(reward)):
+        value = target_next[row, int(torch.argmax(online_next[row]))]
+        rows.append(reward[row, 0] if terminated[row, 0] else reward[row, 0] + gamma * value)
+    return torch.stack(rows)[:, None]
+
+
+# A right answer to each exercise, written in another way than the lesson's solution.
+OTHERWISE = {
+    "0.1": lambda returns: bool(np.sum(returns.numpy(), dtype=np.float64) / len(returns) >= 475),
+    "7.1": loop_first_returns,
+    "7.2": loop_epsilon,
+    "7.3": where_target,
+    "7.4": loop_double_target,
+}
+
+
+def lesson_cell(number: str, tag: str) -> str:
+    for lesson in builder.lessons():
+        for cell in jupytext.read(lesson, fmt="py:percent").cells:
+            if tag in cell.metadata.get("tags", []) and f'check("{number}"' in cell.source:
+                return cell.source
+    raise LookupError(f"no {tag} cell for {number}")
+
+
+def run_cell(source: str):
+    """Run a lesson's cell and return what its `check` call says."""
+    *before, last = re.split(r"^(?=check\()", source, flags=re.MULTILINE)
+    space = {"check": check, "torch": torch}
+    exec("".join(before), space)
+    return eval(last, space)
+
+
+def by_number(value):
+    return getattr(value, "number", getattr(value, "name", None))
+
+
+@pytest.mark.parametrize("exercise", EXERCISES, ids=by_number)
+class TestEveryExercise:
+    def test_the_stub_is_not_attempted(self, exercise):
+        assert run_cell(lesson_cell(exercise.number, "exercise")).status == "not attempted"
+
+    def test_the_solution_of_the_lesson_is_correct(self, exercise):
+        result = run_cell(lesson_cell(exercise.number, "solution"))
+        assert (result.status, result.feedback) == ("correct", exercise.tests)
+
+    def test_a_right_answer_written_otherwise_is_correct(self, exercise):
+        assert judge(exercise, OTHERWISE[exercise.number])[0] == "correct"
+
+    def test_there_are_at_least_three_mutants_with_sentences_of_their_own(self, exercise):
+        sentences = [mutant.sentence for mutant in exercise.mutants]
+        assert len(set(sentences)) == len(sentences) >= 3
+
+    def test_no_two_mutants_behave_alike_and_none_like_the_reference(self, exercise):
+        answers = [exercise.reference, *(mutant.answer for mutant in exercise.mutants)]
+        for seed in range(20):
+            inputs = [exercise.draw(Draw(1000 * seed + draw)) for draw in range(core.DRAWS)]
+            outcomes = [[call(answer, drawn, 0) for drawn in inputs] for answer in answers]
+            for i, first in enumerate(outcomes):
+                for second in outcomes[i + 1 :]:
+                    assert any(difference(a, b) for a, b in zip(first, second, strict=True))
+
+    @pytest.mark.parametrize("garbage", [None, ..., 3, "text", [], torch.zeros(2)], ids=repr)
+    def test_garbage_gets_a_sentence(self, exercise, garbage):
+        status, feedback = judge(exercise, garbage)
+        assert status in ("not attempted", "not yet") and feedback
+
+    def test_functions_that_return_garbage_get_a_sentence(self, exercise):
+        for value in (None, "text", torch.zeros(3, 3, 3), object()):
+            status, feedback = judge(exercise, lambda *inputs, value=value: value if inputs else None)
+            assert status == "not yet" and feedback
+
+    def test_an_error_is_shown_with_its_line_and_nothing_of_ours(self, exercise):
+        def answer(*inputs):
+            return inputs[0].no_such_thing
+
+        status, feedback = judge(exercise, answer)
+        assert status == "could not run"
+        assert "no_such_thing" in feedback and "return inputs[0].no_such_thing" in feedback
+        assert "Traceback" not in feedback and "core.py" not in feedback
+
+
+@pytest.mark.parametrize(("exercise", "mutant"), MUTANTS, ids=by_number)
+def test_each_mutant_gets_its_own_sentence(exercise, mutant):
+    assert judge(exercise, mutant.answer) == ("not yet", mutant.sentence)
+
+
+SIMPLE = Exercise("1.1", "fine", lambda x: x + 1, lambda draw: {"x": draw.normal(3)}, [])
+
+
+def test_an_endless_loop_is_cut_off(monkeypatch):
+    monkeypatch.setattr(core, "SECONDS", 0.3)
+
+    def answer(x):
+        while True:
+            with contextlib.suppress(Exception):
+                x = x + 0
+
+    before = time.monotonic()
+    status, feedback = judge(SIMPLE, answer)
+    assert status == "could not run" and "never ends" in feedback
+    assert time.monotonic() - before < 5
+
+
+def test_an_answer_that_changes_its_input_is_told():
+    def answer(x):
+        x += 1
+        return x
+
+    assert judge(SIMPLE, answer) == (
+        "not yet",
+        "Your function changes its input `x`; work on a copy, or build a new tensor.",
+    )
+
+
+def test_a_forgotten_return_is_told():
+    def answer(x):
+        x = x + 1
+
+    assert "return" in judge(SIMPLE, answer)[1]
+
+
+def test_exiting_does_not_end_the_kernel():
+    def answer(x):
+        raise SystemExit
+
+    assert judge(SIMPLE, answer) == ("could not run", judge(SIMPLE, answer)[1])
+
+
+def test_wrong_number_of_arguments_is_told():
+    status, feedback = judge(SIMPLE, lambda: 1)
+    assert status == "could not run" and "could not be called" in feedback
+
+
+def test_shape_type_and_values_are_told_in_this_order():
+    assert "shape [2]" in judge(SIMPLE, lambda x: x[:2])[1]
+    assert "type float64" in judge(SIMPLE, lambda x: x.double() + 1)[1]
+    assert "3 of 3 values" in judge(SIMPLE, lambda x: x + 2)[1]
+
+
+def test_checking_leaves_the_random_state_alone():
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    check("0.1", lambda returns: torch.rand(1) > 0.5)
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_value_exercises():
+    exercise = Exercise("1.2", "fine", (2, 3), mutants=[Mutant("swapped", (3, 2), "Swapped.")])
+    assert judge(exercise, ...)[0] == "not attempted"
+    assert judge(exercise, torch.Size([2, 3]))[0] == "correct"
+    assert judge(exercise, (3, 2)) == ("not yet", "Swapped.")
+    assert judge(exercise, torch.zeros(2))[0] == "not yet"
+
+
+@pytest.mark.parametrize("number", ["9.9", "0.7", "", "x", None, 7])
+def test_unknown_exercises_are_named(number):
+    result = check(number, lambda: 1)
+    assert result.status == "could not run" and "There is no exercise" in result.feedback
+
+
+def test_tensordicts_are_compared_by_batch_size_keys_and_entries():
+    def td(**entries):
+        return TensorDict({name: torch.full((2,), value) for name, value in entries.items()}, [2])
+
+    assert difference(td(a=1.0), td(a=1.0)) == ""
+    assert "keys" in difference(td(a=1.0), td(b=1.0))
+    assert "At key 'a'" in difference(td(a=1.0), td(a=2.0))
+    assert "tensordict" in difference(td(a=1.0), 3)
+
+
+def test_true_and_one_are_not_the_same_answer():
+    assert difference(True, 1) and difference(1, True) and not difference(True, torch.tensor(True))
+
+
+def test_the_result_shows_symbol_and_words():
+    result = check("0.1", ...)
+    bundle = result._repr_mimebundle_()
+    assert 'role="status"' in bundle["text/html"] and "not attempted" in bundle["text/html"]
+    assert str(result).startswith("○ Exercise 0.1: not attempted\n")
+
+
+def test_feedback_is_escaped():
+    def answer(x):
+        raise ValueError("<script>alert(1)</script>")
+
+    status, feedback = judge(SIMPLE, answer)
+    assert "<script>" not in core.Result("1.1", status, feedback).html
