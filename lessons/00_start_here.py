@@ -22,9 +22,9 @@ from course_utils import diagnose
 diagnose()
 
 # %% [markdown]
-# Each line is *ok*, a *warning* (the course goes on without it) or a *problem* (mend it first: the
-# line names the command). Some time later, when something behaves oddly, run this cell again, or
-# `python -m course_utils doctor` in a terminal.
+# This report is the course's *doctor*. Each line is *ok*, a *warning* (the course goes on without
+# it) or a *problem* (mend it first: the line names the command). Some time later, when something
+# behaves oddly, run this cell again, or `python -m course_utils doctor` in a terminal.
 #
 # ## What you will build  (about 2 min to here)
 #
@@ -35,13 +35,13 @@ diagnose()
 from course_utils import record_episode, show_video
 
 random_episode = record_episode("CartPole-v1", seed=3)
-show_video(random_episode, "Random actions", "A pole on a cart tips over within a second.")
+show_video(random_episode, "Random actions")
 
 # %% [markdown]
-# At the end of the core track your own agent keeps the pole up for 500 steps, and you can prove
-# it. On the way everything travels in one container, the *TensorDict*: a dictionary of tensors
-# that share their first dimensions. This is what an environment of TorchRL answers when it is
-# reset:
+# In lesson 07 your own agent will keep the pole up for 500 steps, and you will prove it. On the
+# way everything travels in one container, the *TensorDict*: a dictionary of tensors that share
+# their leading dimensions, the *batch size*. This is what an environment of TorchRL answers when
+# it is reset:
 
 # %%
 from torchrl.envs import GymEnv
@@ -51,14 +51,17 @@ env.reset(seed=0)
 
 # %% [markdown]
 # An `observation` of four numbers (where the cart is, how fast it moves, how far the pole leans,
-# how fast it tips), and three flags that say whether the episode is over. It is not.
+# how fast it tips), and three flags: `terminated` (the pole fell), `truncated` (time ran out) and
+# `done` (either). One environment has no batch, so `batch_size` is empty; with 16 copies it would
+# be `[16]`.
 #
 # ## The map  (about 4 min to here)
 #
 # {{course map}}
 #
-# Each lesson runs from top to bottom in about a minute, also with no exercise solved. Take the
-# lessons in order, or start where you like: each one says what it needs.
+# The minutes are for reading and exercises. The computer needs about one: each lesson runs from
+# top to bottom, also with no exercise solved. Take the lessons in order, or start where you like;
+# each one says what it needs.
 #
 # ## How exercises work  (about 5 min to here)
 #
@@ -73,13 +76,15 @@ env.reset(seed=0)
 #
 # Your code is compared with the right answer on fresh random inputs, each time anew. Nobody else
 # sees it. Below each exercise lies a folded solution: in JupyterLab click the bar with the three
-# dots.
+# dots. If you run all cells at once, the solutions run too and show *correct*; your own answer is
+# the one above.
 
 # %% [markdown]
 # ### Exercise 0.1: when is it solved?  (3 min)
-# This course calls CartPole solved when the **mean** return over many episodes is **at least
-# 475**. Write `solved(returns)`: it gets a tensor of returns, one per episode, and says True or
-# False. Leave the gap first and run the cell, then try `returns.max() >= 475`, then the right one.
+# The *return* of an episode is the sum of its rewards. This course calls CartPole solved when the
+# **mean** return over many episodes is **at least 475**. Write `solved(returns)`: it gets a tensor
+# of returns, one per episode, and answers True or False. Leave the gap first and run the cell,
+# then try `return returns.max() >= 475`, then the right one.
 # <details><summary>Hint</summary>A tensor knows its <code>mean()</code>.</details>
 
 # %% tags=["exercise"]
@@ -107,8 +112,9 @@ check("0.1", solved)
 # - **A cell fails though you changed nothing**: an earlier cell was not run. *Kernel → Restart Kernel
 #   and Run All Cells* runs all of them in order.
 # - **A cell never ends**: press the square (■) to interrupt it.
-# - **You broke your copy**: rename your notebook; the next `make lab` puts a fresh one beside it. On
-#   Colab, open the lesson again from its badge.
+# - **You broke your copy**: rename your notebook; the next `make lab` (the command that
+#   starts the course on your own machine) puts a fresh one beside it. On   Colab, open the lesson
+# again from its badge.
 # - **Something on the machine is missing**: `diagnose()`, above.
 # - **A word is new**: the glossary, linked at the top of each lesson.
 # - **None of this helps**: open an issue in the course's repository, with the output of `diagnose()`.

@@ -35,7 +35,6 @@ def jupyter_command(port: int) -> list[str]:
     """The JupyterLab of this environment, on this machine's own address, with a token, at the first notebook."""
     command = [sys.executable, "-m", "jupyterlab", f"--ServerApp.ip={ADDRESS}", f"--ServerApp.port={port}"]
     command += [f"--ServerApp.root_dir={ROOT}", f"--LabApp.default_url=/lab/tree/{FIRST}"]
-    command += ["--LabApp.news_url=None"]  # no question about news, no request to fetch them
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         command.append("--allow-root")  # containers often have no other user
     return command

@@ -278,8 +278,9 @@ def course_map(folder: str = "notebooks/") -> str:
 
 
 def readme_with_map(text: str) -> str:
-    """The README's text with the course map between its two markers brought up to date."""
-    before, rest = text.split(MAP_BEGIN)
+    """The README's text with the address to clone and the course map between its two markers brought up to date."""
+    clone = f"git clone {repository()}\ncd {repository().rsplit('/', 1)[1]}\n"
+    before, rest = re.sub(r"git clone \S+\ncd \S+\n", clone, text).split(MAP_BEGIN)
     return before + MAP_BEGIN + course_map() + MAP_END + rest.split(MAP_END)[1]
 
 

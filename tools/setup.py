@@ -143,6 +143,9 @@ def install(extras):
     run(*(pip + ["--require-hashes"] + [argument for name in pins for argument in ("-r", name)]))
     run(*(pip + ["--no-build-isolation", "--editable", "."]))
     run("-m", "pip", "--disable-pip-version-check", "check")
+    # JupyterLab would greet every learner with a question about news and fetch them from outside.
+    news = "@jupyterlab/apputils-extension:announcements"
+    run("-m", "jupyterlab.labextensions", "disable", "--level=sys_prefix", news)
     # Extras are kept by later installs, so what stood in the stamp for the same pins stays true.
     with open(STAMP, "w") as file:
         file.write("\n".join(sorted({fingerprint(names), fingerprint(names[:3])})) + "\n")

@@ -1,0 +1,176 @@
+"""What a stranger does: clone, `make lab`, learn; and the conda route's pip part. Slow: each installs the course."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import nbformat
+import pytest
+import yaml
+from conftest import ROOT
+
+pytestmark = pytest.mark.slow
+INSTALL_SECONDS = 900
+EVERY_FILE_IS_THERE = """
+import importlib.metadata
+for distribution in importlib.metadata.distributions():
+    missing = [f for f in distribution.files if f.suffix != ".pyc" and not distribution.locate_file(f).exists()]
+    assert not missing, (distribution.name, missing)
+"""
+
+
+def fresh_copy(folder: Path) -> Path:
+    """The files a clone would hold, uncommitted changes included."""
+    listing = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
+    names = subprocess.run(listing, cwd=ROOT, capture_output=True, check=True, text=True).stdout.split("\0")
+    for name in names:
+        if name and (ROOT / name).is_file():
+            target = folder / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes((ROOT / name).read_bytes())
+            target.chmod((ROOT / name).stat().st_mode)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory):
+    return fresh_copy(tmp_path_factory.mktemp("learner") / "torchrl-course")
+
+
+@pytest.fixture(scope="module")
+def newcomer(tmp_path_factory):
+    """The environment of somebody who has never run anything here: an empty home, no browser."""
+    home = tmp_path_factory.mktemp("home")
+    kept = {
+        key: value for key, value in os.environ.items() if not key.startswith(("JUPYTER", "VIRTUAL_ENV", "BROWSER"))
+    }
+    return {**kept, "HOME": str(home), "BROWSER": "/bin/false"}
+
+
+def readme_commands() -> list[str]:
+    blocks = re.findall(r"```bash\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
+    return [line.strip() for block in blocks for line in block.splitlines() if line.strip()]
+
+
+class Lab:
+    """A running `make lab` and what it has printed so far."""
+
+    def __init__(self, clone, env, port):
+        self.log = clone / f"lab-{time.time()}.log"
+        with open(self.log, "w") as log:
+            self.process = subprocess.Popen(
+                ["make", "lab", f"PORT={port}"],
+                cwd=clone,
+                env=env,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+
+    def url(self, within: float) -> str:
+        """Wait for the address with its token, and for the server to answer there."""
+        deadline = time.monotonic() + within
+        while time.monotonic() < deadline:
+            found = re.search(
+                r"http://127\.0\.0\.1:\d+/lab/tree/work/00_start_here\.ipynb\?token=\w+", self.log.read_text()
+            )
+            if found:
+                return found.group()
+            assert self.process.poll() is None, self.log.read_text()[-3000:]
+            time.sleep(0.1)
+        raise TimeoutError(self.log.read_text()[-3000:])
+
+    def stop(self):
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGTERM)
+            self.process.wait(20)
+
+
+def status_of(url: str) -> int:
+    for _ in range(50):
+        try:
+            return urllib.request.urlopen(url, timeout=5).status
+        except urllib.error.HTTPError as error:
+            return error.code
+        except urllib.error.URLError:
+            time.sleep(0.1)
+    raise TimeoutError(url)
+
+
+def test_the_readmes_commands_are_the_ones_tried_here():
+    commands = readme_commands()
+    assert [command for command in commands if command.startswith("make")] == ["make lab", "make test"]
+    assert commands[0].startswith("git clone ") and commands[1].startswith("cd ")
+
+
+def test_an_interrupted_installation_is_completed(clone, newcomer):
+    """Kill `make setup` in the middle of copying packages; the next call must mend what was half written."""
+    command = {"cwd": clone, "env": newcomer, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    first = subprocess.Popen(["make", "setup"], start_new_session=True, **command)
+    deadline = time.monotonic() + INSTALL_SECONDS
+    while not list(clone.glob(".venv/lib/python*/site-packages/jedi")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    os.killpg(first.pid, signal.SIGKILL)
+    first.wait()
+    assert not (clone / ".venv" / "course-installed").exists()
+    second = subprocess.run(
+        ["make", "setup"], cwd=clone, env=newcomer, capture_output=True, text=True, timeout=INSTALL_SECONDS
+    )
+    assert second.returncode == 0, second.stdout[-2000:] + second.stderr[-2000:]
+    assert "completing it" in second.stdout and "No broken requirements found" in second.stdout
+    subprocess.run([clone / ".venv/bin/python", "-c", EVERY_FILE_IS_THERE], check=True)
+
+
+def test_make_lab_opens_the_course_and_the_second_call_is_quick(clone, newcomer):
+    first = Lab(clone, newcomer, port=8990)
+    try:
+        url = first.url(within=INSTALL_SECONDS)
+        assert status_of(url) == 200
+        assert status_of(url.split("?")[0].replace("/lab/tree/", "/api/contents/")) == 403, (
+            "without the token: no entry"
+        )
+        said = first.log.read_text()
+        assert "You are ready to go." in said and "work/00_start_here.ipynb copied for you." in said
+        copies = sorted((clone / "work").glob("*.ipynb"))
+        assert [path.name for path in copies] == [path.name for path in sorted((clone / "notebooks").glob("*.ipynb"))]
+        cells = [
+            cell for path in copies for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"
+        ]
+        assert not any(cell.outputs for cell in cells)
+
+        (clone / "work" / "07_dqn.ipynb").write_text("mine")
+        start = time.monotonic()
+        second = Lab(clone, newcomer, port=8990)  # while the first still runs
+        try:
+            other = second.url(within=60)
+            assert status_of(other) == 200
+            assert time.monotonic() - start < 10
+            assert other.split("?")[0] != url.split("?")[0], "the second server takes the next free port"
+            assert "Successfully installed" not in second.log.read_text()
+            assert (clone / "work" / "07_dqn.ipynb").read_text() == "mine"
+        finally:
+            second.stop()
+    finally:
+        first.stop()
+
+
+def test_the_pip_part_of_environment_yml_installs_and_runs(tmp_path):
+    copy = fresh_copy(tmp_path / "course")
+    environment = yaml.safe_load((copy / "environment.yml").read_text())
+    lines = next(entry["pip"] for entry in environment["dependencies"] if isinstance(entry, dict))
+    (copy / "conda-pip.txt").write_text("\n".join(lines) + "\n")  # as conda does: one file, beside environment.yml
+    python = tmp_path / "venv" / "bin" / "python"
+    subprocess.run(["python3", "-m", "venv", tmp_path / "venv"], check=True)
+    install = [python, "-m", "pip", "install", "--quiet", "-r", "conda-pip.txt"]
+    subprocess.run(install, cwd=copy, check=True, timeout=INSTALL_SECONDS)
+    subprocess.run([python, "-m", "pip", "check"], check=True)
+    done = subprocess.run([python, "-m", "course_utils", "doctor"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -1,0 +1,208 @@
+"""Setting up: one clear sentence where it cannot be done, exact pins where it can."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import tomllib
+import types
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import ROOT
+from packaging.requirements import Requirement
+from rattler import MatchSpec
+
+from tools import lab, lock, setup
+
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+
+
+def make(*arguments, **options):
+    return subprocess.run(["make", *arguments], cwd=ROOT, capture_output=True, text=True, **options)
+
+
+class TestSentences:
+    @pytest.mark.parametrize("version", [(3, 8, 1), (3, 10, 9), (3, 14, 0)])
+    def test_a_python_that_does_not_fit(self, monkeypatch, version):
+        monkeypatch.setattr(setup.sys, "version_info", version)
+        with pytest.raises(setup.CannotInstall, match=r"needs Python 3\.11 or newer.*make lab PYTHON=python3\.11"):
+            setup.check_machine()
+
+    def test_an_old_python_reads_the_sentence_not_a_syntax_error(self):
+        old = [shutil.which(f"python3.{minor}") for minor in range(6, 11)]
+        old += [str(path) for path in Path.home().glob(".pyenv/versions/3.*/bin/python")]
+        tried = 0
+        for python in filter(None, old):
+            version = subprocess.run([python, "-V"], capture_output=True, text=True).stdout
+            if re.match(r"Python 3\.([6-9]|10)\.", version):
+                tried += 1
+                done = subprocess.run([python, ROOT / "tools" / "setup.py"], capture_output=True, text=True)
+                assert done.returncode == 1 and done.stderr.strip().count("\n") == 0
+                assert done.stderr.strip().startswith("Cannot set up the course. The course needs Python 3.11")
+        if not tried:
+            import ast
+
+            source = (ROOT / "tools" / "setup.py").read_text()
+            ast.parse(source, feature_version=(3, 6))  # at least: what 3.6 cannot parse does not stand there
+
+    def test_no_venv_module(self, monkeypatch):
+        monkeypatch.setitem(sys.modules, "ensurepip", None)
+        with pytest.raises(setup.CannotInstall, match=r"no ensurepip module.*apt install python3\.\d+-venv"):
+            setup.check_machine()
+
+    def test_no_permission(self, monkeypatch):
+        monkeypatch.setattr(setup.os, "access", lambda path, mode: False)
+        with pytest.raises(setup.CannotInstall, match="No permission to write in .*chown"):
+            setup.check_machine()
+
+    def test_no_space(self, monkeypatch, tmp_path):
+        monkeypatch.setattr(setup, "STAMP", str(tmp_path / "none"))
+        monkeypatch.setattr(setup.shutil, "disk_usage", lambda path: types.SimpleNamespace(free=1.5e9))
+        with pytest.raises(setup.CannotInstall, match=r"needs 4 GB of free disk; .* has 1\.5 GB.*pip cache purge"):
+            setup.check_machine()
+
+    def test_a_failing_step_is_one_sentence(self, monkeypatch):
+        monkeypatch.setattr(setup, "VENV_PYTHON", shutil.which("false"))
+        with pytest.raises(setup.CannotInstall, match="goes on where it stopped"):
+            setup.run("-m", "pip")
+
+    def test_no_python_at_all(self):
+        done = make("setup", "PYTHON=no-such-python")
+        assert done.returncode != 0 and "no-such-python was not found. Install Python 3.11" in done.stderr
+
+
+class TestMake:
+    def test_help_has_a_line_for_each_target_people_type(self):
+        targets = re.findall(r"^([a-z]+):.*## (.+)$", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
+        shown = make("help").stdout
+        assert {name for name, _ in targets} >= {"lab", "test", "setup", "check", "notebooks", "help", "lock", "bench"}
+        assert all(f"make {name}" in shown and words in shown for name, words in targets)
+        assert "PYTHON=" in shown and "PORT=" in shown
+
+    def test_ci_calls_the_readmes_test_command_and_nothing_else(self):
+        lines = (ROOT / ".ci" / "run").read_text().splitlines()
+        commands = [line for line in lines if line and not line.startswith(("#", "set ", "cd "))]
+        assert commands == ["make test"] and "```bash\nmake test\n```" in (ROOT / "README.md").read_text()
+
+
+class TestLab:
+    def test_it_listens_on_this_machine_only_and_keeps_its_token(self):
+        command = lab.jupyter_command(8888)
+        assert "--ServerApp.ip=127.0.0.1" in command and "--ServerApp.port=8888" in command
+        assert not [argument for argument in command if "token" in argument.lower() or "password" in argument.lower()]
+
+    def test_a_taken_port_moves_it_to_the_next(self):
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            taken.listen()
+            port = taken.getsockname()[1]
+            assert port < lab.free_port(port) < port + 50
+
+    def test_no_free_port_is_one_sentence(self):
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            taken.listen()
+            with pytest.raises(OSError, match="make lab PORT=9999"):
+                lab.free_port(taken.getsockname()[1], tries=1)
+
+
+class TestPins:
+    FILES = ["torch", "cuda", "core", *PYPROJECT["project"]["optional-dependencies"]]
+
+    @pytest.mark.parametrize("name", FILES)
+    def test_every_pin_is_exact_and_hashed(self, name):
+        pins = lock.read_requirements(name)
+        assert pins
+        for pin, block in pins.items():
+            assert re.match(r"[a-z0-9.-]+==[^ ]+( ; .+)?$", pin), pin
+            assert re.search(r"--hash=sha256:[0-9a-f]{64}", block), pin
+
+    def test_pins_lie_in_the_ranges_of_pyproject(self):
+        pinned = {
+            Requirement(pin).name: Requirement(pin) for name in self.FILES for pin in lock.read_requirements(name)
+        }
+        ranges = PYPROJECT["project"]["dependencies"]
+        ranges = ranges + [line for extra in PYPROJECT["project"]["optional-dependencies"].values() for line in extra]
+        for wanted in map(Requirement, ranges):
+            version = str(pinned[wanted.name].specifier).removeprefix("==")
+            assert wanted.specifier.contains(version), f"{wanted} but {version} is pinned: make lock"
+
+    def test_torch_stands_alone_and_core_needs_no_cuda(self):
+        assert [pin.split("==")[0] for pin in lock.read_requirements("torch")] == ["torch"]
+        assert not [pin for pin in lock.read_requirements("core") if pin.startswith((*lock.CUDA_PREFIXES, "torch=="))]
+        assert PYPROJECT["tool"]["course"]["torch"] in next(iter(lock.read_requirements("torch")))
+
+    def test_core_is_lean(self):
+        core = {Requirement(pin).name for pin in lock.read_requirements("core")}
+        assert not core & {
+            "pytest",
+            "ruff",
+            "jupytext",
+            "papermill",
+            "playwright",
+            "stable-baselines3",
+            "scipy",
+            "pandas",
+        }
+
+    def test_what_is_installed_here_is_what_is_pinned(self):
+        from importlib.metadata import version
+
+        for name in ("torch", "core", "dev"):
+            for requirement in map(Requirement, lock.read_requirements(name)):
+                if requirement.marker is None or requirement.marker.evaluate():
+                    assert requirement.specifier.contains(version(requirement.name)), requirement
+
+    def test_environment_yml_is_made_of_the_pins(self):
+        pins = [*lock.read_requirements("torch"), *lock.read_requirements("core")]
+        assert (ROOT / "environment.yml").read_text() == lock.environment_yml(pins)
+
+    def test_conda_reads_every_entry_of_environment_yml(self):
+        environment = yaml.safe_load((ROOT / "environment.yml").read_text())
+        entries = [entry for entry in environment["dependencies"] if isinstance(entry, str)]
+        assert [MatchSpec(entry).name.normalized for entry in entries] == ["python", "pip"]
+        pip = next(entry["pip"] for entry in environment["dependencies"] if isinstance(entry, dict))
+        for line in pip[:-1]:
+            assert MatchSpec(line.split(" ;")[0]).version is not None
+        assert pip[-1] == "-e ."
+
+
+def test_no_registry_is_named_in_the_project():
+    files = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\n")
+    hosts = re.compile(
+        "|".join(re.escape(".".join(parts)) for parts in [("pypi", "org"), ("pythonhosted", "org"), ("npmjs", "org")])
+    )
+    texts = {name: (ROOT / name).read_text(errors="replace") for name in files if name and (ROOT / name).is_file()}
+    assert texts and not [name for name, text in texts.items() if hosts.search(text)]
+
+
+@pytest.mark.parametrize("extras", [[], ["dev"]])
+def test_the_stamp_changes_with_what_is_installed(extras, monkeypatch):
+    names = [f"requirements/{name}.txt" for name in ["torch", "core", *extras]]
+    before = setup.fingerprint(names)
+    real = setup.read
+    monkeypatch.setattr(setup, "read", lambda name: real(name) + (b"x" if name == names[-1] else b""))
+    assert setup.fingerprint(names) != before == (monkeypatch.undo() or setup.fingerprint(names))
+
+
+def test_packages_whose_files_did_not_all_arrive_are_installed_again(tmp_path):
+    """Runs the repair on a folder with a whole package, one without its RECORD, and one that lacks a file."""
+    for name in ("whole", "norecord", "lacking"):
+        info = tmp_path / f"{name}-1.0.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+        if name != "norecord":
+            (info / "RECORD").write_text(f"{name}.py,,\n{name}.pyc,,\n")
+        if name == "whole":
+            (tmp_path / "whole.py").write_text("")
+    code = f"import sys; sys.path[:] = [{str(tmp_path)!r}] + [p for p in sys.path if 'site-packages' not in p]\n"
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", code + setup.FORGET_BROKEN], capture_output=True, text=True, check=True
+    )
+    assert sorted(done.stdout.split("\n")) == ["", "completing lacking", "completing norecord"]
+    assert [path.name for path in tmp_path.glob("*.dist-info")] == ["whole-1.0.dist-info"]
