@@ -15,10 +15,12 @@ _HOME = {
     "check": "exercises",
     "choose_device": "device",
     "diagnose": "doctor",
+    "forget_progress": "progress",
     "learning_curves": "plotting",
     "record_episode": "video",
     "seed_everything": "seeding",
     "show_figure": "plotting",
+    "show_progress": "progress",
     "show_video": "video",
     "use_course_style": "plotting",
 }

@@ -107,6 +107,15 @@ def solved(returns):
 check("0.1", solved)
 
 # %% [markdown]
+# What you have solved is remembered in your own copy of the course (running a solution does not
+# count). Come back here to see how far you are; `forget_progress()` starts anew.
+
+# %%
+from course_utils import show_progress
+
+show_progress()
+
+# %% [markdown]
 # ## When you are stuck  (about 10 min to here)
 #
 # - **A cell fails though you changed nothing**: an earlier cell was not run. *Kernel → Restart Kernel

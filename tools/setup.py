@@ -51,8 +51,8 @@ def supported_pythons():
     return tuple(numbers[:2]), tuple(numbers[2:])
 
 
-def check_machine():
-    """Raise CannotInstall where the course cannot be installed."""
+def check_python():
+    """Raise CannotInstall where this Python cannot make the course's virtual environment."""
     oldest, too_new = supported_pythons()
     if not oldest <= sys.version_info[:2] < too_new:
         raise CannotInstall(
@@ -68,6 +68,10 @@ def check_machine():
             "This Python has no %s module, so it cannot make virtual environments. On Debian or Ubuntu: "
             "sudo apt install python%d.%d-venv" % ((error.name,) + sys.version_info[:2])
         )
+
+
+def check_room():
+    """Raise CannotInstall where the course's folder cannot be written or is too full."""
     if not os.access(ROOT, os.W_OK) or (os.path.exists(VENV) and not os.access(VENV, os.W_OK)):
         raise CannotInstall(
             "No permission to write in %s. Clone the course into a folder of your own, or: sudo chown -R $(id -u) %s"
@@ -87,6 +91,12 @@ def fingerprint(names):
     for name in names:
         digest.update(read(name))
     return " ".join(names) + " " + digest.hexdigest()
+
+
+def holds(line):
+    """Is a line of the stamp true of the requirements as they are now?"""
+    names = line.split()[:-1]
+    return all(os.path.exists(os.path.join(ROOT, name)) for name in names) and fingerprint(names) == line
 
 
 def run(*command):
@@ -127,7 +137,9 @@ def install(extras):
     installed = read(STAMP).decode().splitlines() if os.path.exists(STAMP) else []
     if fingerprint(names) in installed and works("-c", "import pip"):
         return
+    check_room()
     if not works("-m", "pip", "--version"):
+        check_python()  # later calls use .venv's own Python, whatever PYTHON is by then
         print("Making the virtual environment .venv ...")
         sys.stdout.flush()
         subprocess.check_call([sys.executable, "-m", "venv", "--clear", VENV])
@@ -146,9 +158,10 @@ def install(extras):
     # JupyterLab would greet every learner with a question about news and fetch them from outside.
     news = "@jupyterlab/apputils-extension:announcements"
     run("-m", "jupyterlab.labextensions", "disable", "--level=sys_prefix", news)
-    # Extras are kept by later installs, so what stood in the stamp for the same pins stays true.
+    # pip removes no extra, so what the stamp says of pins that are still the same stays true.
+    still_true = {line for line in installed if holds(line)}
     with open(STAMP, "w") as file:
-        file.write("\n".join(sorted({fingerprint(names), fingerprint(names[:3])})) + "\n")
+        file.write("\n".join(sorted({fingerprint(names), fingerprint(names[:3])} | still_true)) + "\n")
     os.remove(UNFINISHED)
 
 
@@ -157,9 +170,8 @@ def main():
     parser.add_argument("extras", nargs="*", help="extras of pyproject.toml to install with it: dev, bench, ...")
     extras = parser.parse_args().extras
     try:
-        check_machine()
         install(extras)
-    except (CannotInstall, PermissionError, subprocess.CalledProcessError) as error:
+    except (CannotInstall, OSError, subprocess.CalledProcessError) as error:
         sys.exit("\nCannot set up the course. %s" % error)
     except KeyboardInterrupt:
         sys.exit("\nInterrupted. Run the same command again: it goes on where it stopped.")

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import nbformat
 
-RECORD = ".editions.json"
+from course_utils.progress import COPIES_RECORD as RECORD
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ import torch
 from tensordict import TensorDictBase
 
 from course_utils.display import View
+from course_utils.progress import remember
 
 DRAWS = 24  # so many that a wrong yes-or-no answer cannot be right on all of them by luck
 SECONDS = 5.0
@@ -128,6 +129,7 @@ def check(number: str, answer: Any) -> Result:
         have = ", ".join(known) or "none"
         return Result(str(number), "could not run", f"There is no exercise {number!r}; lesson {lesson} has: {have}.")
     status, feedback = judge(known[number], answer)
+    remember(number, status)
     return Result(number, status, feedback)
 
 
