@@ -204,7 +204,7 @@ class TestVideo:
         env = gym.make("CartPole-v1", render_mode="rgb_array")
         lengths = {len(video.record_episode(env, policy, seed=1).rewards) for policy in (right, one_hot)}
         assert len(lengths) == 1 and lengths.pop() < 15
-        env.step(0)  # an environment of the caller's is not closed
+        env.reset()  # an environment of the caller's is not closed
 
     def test_continuous_actions(self):
         push = TensorDictModule(lambda observation: observation[:1], in_keys=["observation"], out_keys=["action"])

@@ -137,9 +137,11 @@ def install(extras):
     installed = read(STAMP).decode().splitlines() if os.path.exists(STAMP) else []
     if fingerprint(names) in installed and works("-c", "import pip"):
         return
-    check_room()
-    if not works("-m", "pip", "--version"):
+    anew = not works("-m", "pip", "--version")
+    if anew:
         check_python()  # later calls use .venv's own Python, whatever PYTHON is by then
+    check_room()
+    if anew:
         print("Making the virtual environment .venv ...")
         sys.stdout.flush()
         subprocess.check_call([sys.executable, "-m", "venv", "--clear", VENV])
