@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import copy
+import itertools
 import re
 import time
 
@@ -59,12 +61,14 @@ class TestEveryExercise:
 
     def test_no_two_mutants_behave_alike_and_none_like_the_reference(self, exercise):
         answers = [exercise.reference, *(mutant.answer for mutant in exercise.mutants)]
+        if exercise.draw is None:
+            assert not [(a, b) for a, b in itertools.combinations(answers, 2) if not difference(a, b)]
+            return
         for seed in range(20):
             inputs = [exercise.draw(Draw(1000 * seed + draw)) for draw in range(core.DRAWS)]
-            outcomes = [[call(answer, drawn, 0) for drawn in inputs] for answer in answers]
-            for i, first in enumerate(outcomes):
-                for second in outcomes[i + 1 :]:
-                    assert any(difference(a, b) for a, b in zip(first, second, strict=True))
+            outcomes = [[call(exercise, answer, drawn, 0) for drawn in inputs] for answer in answers]
+            for first, second in itertools.combinations(outcomes, 2):
+                assert any(difference(a, b) for a, b in zip(first, second, strict=True))
 
     @pytest.mark.parametrize("garbage", [None, ..., 3, "text", [], torch.zeros(2)], ids=repr)
     def test_garbage_gets_a_sentence(self, exercise, garbage):
@@ -72,11 +76,18 @@ class TestEveryExercise:
         assert status in ("not attempted", "not yet") and feedback
 
     def test_functions_that_return_garbage_get_a_sentence(self, exercise):
+        if exercise.draw is None:
+            assert judge(exercise, object())[0] == "not yet"  # the answer is a value, not a function
+            return
         for value in (None, "text", torch.zeros(3, 3, 3), object()):
             status, feedback = judge(exercise, lambda *inputs, value=value: value if inputs else None)
             assert status == "not yet" and feedback
 
     def test_an_error_is_shown_with_its_line_and_nothing_of_ours(self, exercise):
+        if exercise.draw is None:
+            assert judge(exercise, object())[0] == "not yet"  # the answer is a value, not a function
+            return
+
         def answer(*inputs):
             return inputs[0].no_such_thing
 
@@ -150,6 +161,32 @@ def test_checking_leaves_the_random_state_alone():
     torch.manual_seed(5)
     check("0.1", lambda returns: torch.rand(1) > 0.5)
     assert torch.equal(torch.rand(3), expected)
+
+
+BUILDS = Exercise(
+    "1.3",
+    "fine",
+    lambda scale: lambda x: scale * x,
+    lambda draw: {"scale": draw.uniform(2, 3)},
+    [Mutant("adds", lambda scale: lambda x: scale + x, "Multiply, do not add.")],
+    probe=lambda built, inputs: built(torch.arange(3.0)),
+)
+
+
+def test_answers_that_build_something_are_judged_by_what_it_does():
+    assert judge(BUILDS, lambda scale: lambda x: x * scale)[0] == "correct"
+    assert judge(BUILDS, lambda scale: lambda x: x + scale) == ("not yet", "Multiply, do not add.")
+    assert "returned a float, which cannot be used" in judge(BUILDS, lambda scale: scale)[1]
+
+    def forgets(scale):
+        scale * 2
+
+    assert "Is the `return` missing?" in judge(BUILDS, forgets)[1]
+
+
+def test_modules_are_compared_by_their_weights():
+    first, second = torch.nn.Linear(2, 2), torch.nn.Linear(2, 2)
+    assert difference(first, copy.deepcopy(first)) == "" and difference(first, second)
 
 
 def test_value_exercises():

@@ -52,6 +52,8 @@ class Exercise:
         draw: makes the arguments of one call, by name and in order, from a random source; None where the answer
             is a value.
         mutants: the known mistakes.
+        probe: turns what an answer returned, and the inputs, into what is compared. A function that builds a module
+            is compared by what its module writes.
     """
 
     number: str
@@ -59,6 +61,7 @@ class Exercise:
     reference: Any
     draw: Callable[[Draw], dict[str, Any]] | None = None
     mutants: list[Mutant] = field(default_factory=list)
+    probe: Callable[[Any, dict[str, Any]], Any] | None = None
 
 
 class Result(View):
@@ -146,22 +149,26 @@ def judge(exercise: Exercise, answer: Any) -> tuple[str, str]:
     for seed in seeds:
         inputs = exercise.draw(Draw(seed))
         given = copy.deepcopy(inputs)
-        outcome = run_limited(answer, given, seed)
+        outcome = run_limited(exercise, answer, given, seed)
         if isinstance(outcome, Failure):
             return "could not run", outcome.words
         changed = [name for name in inputs if difference(inputs[name], given[name])]
         if changed:
             return "not yet", f"Your function changes its input `{changed[0]}`; work on a copy, or build a new tensor."
         outcomes.append((inputs, outcome.value))
-    expected = [call(exercise.reference, inputs, seed) for (inputs, _), seed in zip(outcomes, seeds, strict=True)]
+    expected = [
+        call(exercise, exercise.reference, inputs, seed) for (inputs, _), seed in zip(outcomes, seeds, strict=True)
+    ]
     differences = [difference(want, value) for want, (_, value) in zip(expected, outcomes, strict=True)]
     if not any(differences):
         return "correct", exercise.tests
     for mutant in exercise.mutants:
-        theirs = [call(mutant.answer, inputs, seed) for (inputs, _), seed in zip(outcomes, seeds, strict=True)]
+        theirs = [
+            call(exercise, mutant.answer, inputs, seed) for (inputs, _), seed in zip(outcomes, seeds, strict=True)
+        ]
         if not any(difference(want, value) for want, (_, value) in zip(theirs, outcomes, strict=True)):
             return "not yet", mutant.sentence
-    if all(value is None for _, value in outcomes):
+    if all(value is None or isinstance(value, Unusable) and value.kind == "a NoneType" for _, value in outcomes):
         return "not yet", "Your function returns nothing. Is the `return` missing?"
     return "not yet", next(words for words in differences if words)
 
@@ -203,14 +210,33 @@ class Failure:
     words: str
 
 
-def call(function: Callable, inputs: dict[str, Any], seed: int) -> Any:
-    """Apply a function to a copy of the inputs; what it draws at random depends on `seed` alone."""
+@dataclass(frozen=True)
+class Unusable:
+    """What an answer returned when the exercise's probe can do nothing with it."""
+
+    kind: str
+    error: str
+
+
+def apply(exercise: Exercise, answer: Callable, inputs: dict[str, Any], seed: int) -> Any:
+    """What is compared of an answer; what it draws at random depends on `seed` alone."""
+    torch.manual_seed(seed)
+    value = answer(*inputs.values())
+    if exercise.probe is None:
+        return value
+    try:
+        return exercise.probe(value, inputs)
+    except Exception as error:  # the learner may have returned anything
+        return Unusable(describe_kind(value), f"{type(error).__name__}: {error}".splitlines()[0][:120])
+
+
+def call(exercise: Exercise, answer: Callable, inputs: dict[str, Any], seed: int) -> Any:
+    """As `apply`, on a copy of the inputs and without touching the random state."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return function(*copy.deepcopy(list(inputs.values())))
+        return apply(exercise, answer, copy.deepcopy(inputs), seed)
 
 
-def run_limited(answer: Callable, inputs: dict[str, Any], seed: int) -> Success | Failure:
+def run_limited(exercise: Exercise, answer: Callable, inputs: dict[str, Any], seed: int) -> Success | Failure:
     """Apply the learner's function to `inputs` themselves, for at most a few seconds.
 
     It runs in a thread, because a thread can be told to stop on every platform.
@@ -219,8 +245,7 @@ def run_limited(answer: Callable, inputs: dict[str, Any], seed: int) -> Success 
 
     def work() -> None:
         try:
-            torch.manual_seed(seed)
-            outcome.append(Success(answer(*inputs.values())))
+            outcome.append(Success(apply(exercise, answer, inputs, seed)))
         except OutOfTime:
             pass
         except BaseException as error:  # whatever the learner's code raises, SystemExit too, becomes a sentence
@@ -273,8 +298,13 @@ def difference(want: Any, got: Any) -> str:
     """What differs first between two values, as a sentence; empty where nothing does.
 
     Tensors are compared by shape, then type, then values (to 1e-5); tensordicts by batch size, keys and entries;
-    tuples, lists and dicts entry by entry; everything else by equality.
+    tuples, lists and dicts entry by entry; modules by their weights; everything else by equality, or by type where
+    a type knows no equality.
     """
+    if isinstance(got, Unusable):
+        return f"Your function returned {got.kind}, which cannot be used as the exercise asks ({got.error})."
+    if isinstance(want, torch.nn.Module) and isinstance(got, torch.nn.Module):
+        want, got = dict(want.state_dict()), dict(got.state_dict())
     if isinstance(want, TensorDictBase):
         if not isinstance(got, TensorDictBase):
             return f"Expected {describe_kind(want)}, got {describe_kind(got)}."
@@ -302,7 +332,8 @@ def difference(want: Any, got: Any) -> str:
         found = ((key, difference(want[key], got[key])) for key in want)
         return next((f"At key {key!r}: {words}" for key, words in found if words), "")
     else:
-        same = type(want) is type(got) and bool(want == got)
+        comparable = type(want).__eq__ is not object.__eq__
+        same = type(want) is type(got) and (not comparable or bool(want == got))
     return "" if same else f"Expected {want!r:.80}, got {got!r:.80}."
 
 
