@@ -13,6 +13,11 @@ def available_devices() -> list[str]:
     return [*gpus, *(["mps"] if torch.backends.mps.is_available() else []), "cpu"]
 
 
+def is_there(device: str) -> bool:
+    """Does this machine have the device? `cuda` means the first GPU."""
+    return (f"{device}:0" if device == "cuda" else device) in available_devices()
+
+
 def choose_device(device: str | torch.device | None = None) -> torch.device:
     """Return the device to use and print one line about the choice.
 
@@ -30,8 +35,7 @@ def choose_device(device: str | torch.device | None = None) -> torch.device:
         asked, reason = os.environ["COURSE_DEVICE"], "asked for by COURSE_DEVICE"
     else:
         asked, reason = there[0], "no GPU was found" if there == ["cpu"] else "a GPU was found"
-    full_name = "cuda:0" if asked == "cuda" else asked
-    if full_name not in there:
+    if not is_there(asked):
         raise ValueError(
             f"The device {asked!r} ({reason}) is not on this machine. Here there is: {', '.join(there)}. "
             "Ask for one of these, or unset COURSE_DEVICE to let the course choose."

@@ -211,13 +211,13 @@ def check_disk() -> Finding:
 
 def check_device() -> Finding:
     try:
-        from course_utils.device import available_devices
+        from course_utils.device import available_devices, is_there
 
         there = available_devices()
     except Exception as error:
         return Finding("device", "problem", f"{type(error).__name__}: {error}", pip_install("torch"))
     asked = os.environ.get("COURSE_DEVICE")
-    if asked and asked.replace("cuda", "cuda:0" if asked == "cuda" else "cuda") not in there:
+    if asked and not is_there(asked):
         return Finding(
             "device", "problem", f"COURSE_DEVICE={asked}, but here there is: {', '.join(there)}", "unset COURSE_DEVICE"
         )

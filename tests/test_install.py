@@ -183,13 +183,21 @@ def test_no_registry_is_named_in_the_project():
     assert texts and not [name for name, text in texts.items() if hosts.search(text)]
 
 
-@pytest.mark.parametrize("extras", [[], ["dev"]])
-def test_the_stamp_changes_with_what_is_installed(extras, monkeypatch):
-    names = [f"requirements/{name}.txt" for name in ["torch", "core", *extras]]
-    before = setup.fingerprint(names)
-    real = setup.read
-    monkeypatch.setattr(setup, "read", lambda name: real(name) + (b"x" if name == names[-1] else b""))
-    assert setup.fingerprint(names) != before == (monkeypatch.undo() or setup.fingerprint(names))
+def test_the_stamp_changes_with_every_file_that_is_installed(monkeypatch):
+    names = ["requirements/torch.txt", "requirements/core.txt"]
+    stamps, real = {setup.fingerprint(names)}, setup.read
+    for changed in ("pyproject.toml", *names):
+        monkeypatch.setattr(
+            setup, "read", lambda name, changed=changed: (b"x" if name == changed else b"") + real(name)
+        )
+        stamps.add(setup.fingerprint(names))
+    assert len(stamps) == 4
+
+
+def test_settings_of_tools_do_not_make_it_install_again(monkeypatch):
+    real, before = setup.read, setup.fingerprint([])
+    monkeypatch.setattr(setup, "read", lambda name: real(name) + b"[tool.new]\nx = 1\n")
+    assert setup.fingerprint([]) == before
 
 
 def test_packages_whose_files_did_not_all_arrive_are_installed_again(tmp_path):
