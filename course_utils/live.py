@@ -67,6 +67,11 @@ class LivePlot:
         if time.perf_counter() - self._last_draw >= 0.1:
             self._draw()
 
+    def curve(self, name: str) -> tuple[list[float], list[float]]:
+        """One curve as (x values, y values), the form `learning_curves` takes."""
+        points = self.series[name]
+        return [x for x, _ in points], [y for _, y in points]
+
     def _draw(self) -> None:
         if "IPython" not in sys.modules:
             return  # a plain script has nowhere to draw

@@ -113,7 +113,7 @@ def learning_curves(
         summary = summarise_runs(runs)
         finals = [y[-1] for _, y in runs]
         if len(runs) == 1:
-            axes.plot(*runs[0], color=colour, label=name)
+            axes.plot(*runs[0], color=colour, label=name, marker=".")
         else:
             for x, y in runs:
                 axes.plot(x, y, color=colour, alpha=0.25, linewidth=0.8)

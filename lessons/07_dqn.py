@@ -7,7 +7,7 @@
 #       - judge an agent by what it does without exploration, on episodes it has never seen
 #       - find out by looking why a loop learns slowly, and solve CartPole in seconds
 #       - stop a run, save it, and go on exactly where it stopped
-#     prerequisites: PyTorch, and the idea of Q-learning (an agent learns the value of each action)
+#     prerequisites: PyTorch and lessons 01 to 06 (each part is recalled here in a sentence)
 #     minutes: {reading: 35, exercises: 20}
 # ---
 
@@ -69,8 +69,8 @@ for row in rollout["next", "done"].squeeze(-1):
     print("".join("T" if done else "·" for done in row))
 
 # %% [markdown]
-# Random actions, and the pole falls every 10 to 25 steps. Only the *first* episode of each row
-# counts: a row with many short episodes must not look like one long one.
+# Random actions: the pole falls again and again. Only the *first* episode of each row counts: a
+# row with many short episodes must not look like one long one.
 #
 # ### Exercise 7.1: only the first episode counts  (5 min)
 # Write `first_returns(reward, done)`. Both have shape `[copies, time]`, `done` is boolean. Return
@@ -302,6 +302,7 @@ with LivePlot(threshold=475, total=8_000) as live:
             target_updater.step()
             updates += 1
 collector.shutdown()
+textbook_curve = live.curve("greedy")
 
 # %% [markdown]
 # It learns, but look where the curves are and where the dashed line is. Single training episodes
@@ -587,7 +588,15 @@ else:
     print(f"Gave up after {run.frames:,} frames; the best weights reached {run.best_score:.0f}.")
 
 # %% [markdown]
-# Most of these seconds are the judge's: a good agent plays 32 episodes of 500 steps each time it
+# Both acts, greedy evaluations only, on one axis of frames:
+
+# %%
+from course_utils import learning_curves
+
+learning_curves({"act one": [textbook_curve], "act two": [live.curve("validation")]}, threshold=475)
+
+# %% [markdown]
+# Most of the seconds of act two are the judge's: a good agent plays 32 episodes of 500 steps each time it
 # is validated. The curve is often rough, climbs, falls back, and jumps. That is why the best
 # weights are kept, and why one good validation is not yet a result: it was the best of several
 # looks. The exam is 100 fresh episodes that played no part so far.

@@ -298,6 +298,12 @@ class TestLivePlot:
             x, y = map(float, point.split(","))
             assert live.LEFT <= x <= live.WIDTH - live.RIGHT and live.TOP <= y <= live.HEIGHT - live.BOTTOM
 
+    def test_a_curve_can_be_taken_out(self):
+        plot = live.LivePlot()
+        plot.add(1, score=10)
+        plot.add(2, score=20)
+        assert plot.curve("score") == ([1, 2], [10, 20])
+
     def test_long_curves_stay_small(self):
         plot = live.LivePlot()
         for x in range(20_000):
