@@ -18,7 +18,7 @@ setup: python  ## install the pinned course into .venv
 
 test: check  ## everything the project's checks run, the slow ones too; does its own set-up
 	@$(COURSE) -m pytest -m slow --numprocesses 2 --dist loadfile
-	@$(COURSE) -m pytest --nbval-lax --nbval-current-env --numprocesses 2 --dist loadscope notebooks
+	@OMP_NUM_THREADS=1 $(COURSE) -m pytest --nbval-lax --nbval-current-env --numprocesses 2 --dist loadscope notebooks
 
 check: setup-dev  ## the fast part: lint, unit tests, notebooks equal to lessons
 	@$(COURSE) -m ruff check .

@@ -267,14 +267,15 @@ def lessons() -> list[Path]:
 
 def course_map(folder: str = "notebooks/") -> str:
     """The table of lessons, from the lessons' headers, with links into `folder`."""
-    rows = ["| lesson | what you will learn | minutes | |", "| --- | --- | --- | --- |"]
+    rows, total = ["| lesson | what you will learn | minutes | |", "| --- | --- | --- | --- |"], 0
     for lesson in lessons():
         course = course_of(lesson)
+        total += sum(course["minutes"].values())
         rows.append(
             f"| [{lesson.stem[:2]} {course['title']}]({folder}{lesson.stem}.ipynb) | {course['objectives'][0]} | "
             f"{sum(course['minutes'].values())} | [Colab]({colab_url(lesson.stem)}) |"
         )
-    return "\n".join(rows) + "\n"
+    return "\n".join([*rows, f"| | all together | {total} | |"]) + "\n"
 
 
 def readme_with_map(text: str) -> str:

@@ -1,0 +1,321 @@
+"""Exercises of lesson 05."""
+
+import math
+
+import torch
+from tensordict import TensorDict
+
+from course_utils.exercises.core import Draw, Exercise, Mutant
+
+
+def _two_environments(draw: Draw) -> dict:
+    # Pieces of 6 frames, now of one environment, now of the other; trajectories run on across the pieces.
+    done = draw.flags(0.15, 2, 24)
+    done[:, 8], done[:, 15], done[:, 20:] = True, True, False  # episodes that end, and one that does not
+    ids = (done.cumsum(1) - done.int()) * 2 + torch.tensor([[0], [1]])
+    pieces = {"ids": ids, "reward": 1 + draw.normal(2, 24), "done": done}
+    return {name: rows.reshape(2, 4, 6).transpose(0, 1).flatten() for name, rows in pieces.items()}
+
+
+def _finished_returns(ids, reward, done):
+    return torch.stack([reward[ids == number].sum() for number in ids[done].sort().values])
+
+
+def _cut_at_done(ids, reward, done):
+    episode = done.cumsum(0) - done.int()
+    return torch.stack([reward[episode == number].sum() for number in range(int(done.sum()))])
+
+
+def _asked_for(draw: Draw) -> dict:
+    # The total never fits the batches; the random frames sometimes do, and sometimes there are none.
+    batch = int(draw.integers(10, 200, 1))
+    total = batch * int(draw.integers(3, 12, 1)) + int(draw.integers(1, batch, 1))
+    random = (0, 2 * batch, int(draw.uniform(0.1, 0.7) * total))[int(draw.integers(0, 3, 1))]
+    return {"total_frames": total, "frames_per_batch": batch, "init_random_frames": random}
+
+
+def _frames(total_frames, frames_per_batch, init_random_frames):
+    return tuple(
+        math.ceil(wanted / frames_per_batch) * frames_per_batch for wanted in (total_frames, init_random_frames)
+    )
+
+
+def _sizes(draw: Draw) -> dict:
+    batch_size = int(draw.integers(3, 6, 1))
+    return {"size": batch_size * int(draw.integers(3, 6, 1)) + 2, "batch_size": batch_size}
+
+
+def _memory(size, batch_size, **options):
+    from torchrl.data import LazyTensorStorage, SamplerWithoutReplacement, TensorDictReplayBuffer
+
+    sampler = SamplerWithoutReplacement(**options)
+    return TensorDictReplayBuffer(storage=LazyTensorStorage(size), sampler=sampler, batch_size=batch_size)
+
+
+def _with_replacement(size, batch_size):
+    from torchrl.data import LazyTensorStorage, TensorDictReplayBuffer
+
+    return TensorDictReplayBuffer(storage=LazyTensorStorage(size), batch_size=batch_size)
+
+
+def _two_passes(buffer, inputs: dict) -> dict:
+    """What two passes through a filled buffer have to do with the frames in it."""
+    frames = torch.arange(inputs["size"] + 4)
+    buffer.extend(TensorDict({"x": frames}, frames.shape))
+    count = math.ceil(inputs["size"] / inputs["batch_size"])
+    first, second = ([buffer.sample()["x"] for _ in range(count)] for _ in range(2))
+    order, again, full = torch.cat(first), torch.cat(second), torch.cat(first[:-1])
+    return {
+        "frames kept": len(buffer),
+        "sample sizes": [len(sample) for sample in first],
+        "no frame twice before the last piece": len(full.unique()) == len(full),
+        "each frame once": torch.equal(order.sort().values, buffer[:]["x"].sort().values),
+        "a new order": not torch.equal(order, again),
+    }
+
+
+def _priorities(draw: Draw) -> dict:
+    return {
+        "priority": 0.1 + 5 * draw.normal(8).abs(),
+        "alpha": draw.uniform(0.3, 0.8),
+        "beta": draw.uniform(0.3, 0.8),
+    }
+
+
+def _prioritize(priority, alpha, beta):
+    probability = priority**alpha / (priority**alpha).sum()
+    weight = probability**-beta
+    return probability, weight / weight.max()
+
+
+def _largest_one(probability, beta):
+    weight = probability**-beta
+    return probability, weight / weight.max()
+
+
+def _more_weight(priority, alpha, beta):
+    probability = _prioritize(priority, alpha, beta)[0]
+    return probability, (probability / probability.max()) ** beta
+
+
+def _unscaled(priority, alpha, beta):
+    probability = _prioritize(priority, alpha, beta)[0]
+    return probability, (len(priority) * probability) ** -beta
+
+
+def _episodes(draw: Draw) -> dict:
+    done = draw.flags(0.15, 16)
+    done[[4, 11]] = True
+    return {
+        "reward": 1 + draw.normal(16),
+        "done": done,
+        "gamma": draw.uniform(0.7, 0.95),
+        "n": int(draw.integers(2, 5, 1)),
+    }
+
+
+def _n_step_rewards(reward, done, gamma, n, *, frames=None, stop=True, keep_last=True):
+    sums = []
+    for first in range(len(reward) - n if frames is None else frames):
+        total = torch.zeros(())
+        for place in range(first, min(first + n, len(reward))):
+            if done[place] and not keep_last:
+                break
+            total = total + gamma ** (place - first) * reward[place]
+            if done[place] and stop:
+                break
+        sums.append(total)
+    return torch.stack(sums)
+
+
+EXERCISES = [
+    Exercise(
+        number="5.1",
+        tests="One return for each trajectory that has ended, put together by its id, wherever its frames stand.",
+        draw=_two_environments,
+        reference=_finished_returns,
+        mutants=[
+            Mutant(
+                "unfinished too",
+                lambda ids, reward, done: torch.stack([reward[ids == number].sum() for number in ids.unique()]),
+                "You also count trajectories that are still running: their return is not known yet. Keep the ids that "
+                "have a `done`.",
+            ),
+            Mutant(
+                "cuts at done",
+                _cut_at_done,
+                "You cut the frames at each `done`. Two environments take turns here, so what lies between two ends "
+                "can belong to two trajectories: select frames by their id.",
+            ),
+            Mutant(
+                "last reward only",
+                lambda ids, reward, done: reward[done][ids[done].argsort()],
+                "You give the reward of the last frame of each trajectory. The return is the sum over all its frames.",
+            ),
+            Mutant(
+                "mean",
+                lambda ids, reward, done: torch.stack(
+                    [reward[ids == number].mean() for number in ids[done].sort().values]
+                ),
+                "You give the mean reward of each trajectory. The return is the sum.",
+            ),
+            Mutant(
+                "order of ending",
+                lambda ids, reward, done: torch.stack([reward[ids == number].sum() for number in ids[done]]),
+                "The returns are right, but in the order in which the trajectories ended. Sort them by id.",
+            ),
+        ],
+    ),
+    Exercise(
+        number="5.2",
+        tests="Only whole batches are played, and a batch that begins at random stays random.",
+        draw=_asked_for,
+        reference=_frames,
+        mutants=[
+            Mutant(
+                "as asked",
+                lambda total_frames, frames_per_batch, init_random_frames: (total_frames, init_random_frames),
+                "You return what was asked for. A collector plays whole batches only: round both numbers up to them.",
+            ),
+            Mutant(
+                "rounds down",
+                lambda total_frames, frames_per_batch, init_random_frames: (
+                    total_frames // frames_per_batch * frames_per_batch,
+                    init_random_frames // frames_per_batch * frames_per_batch,
+                ),
+                "You round down. The collector never plays less than asked for: it fills the last batch, so round up.",
+            ),
+            Mutant(
+                "random frames exactly",
+                lambda total_frames, frames_per_batch, init_random_frames: (
+                    _frames(total_frames, frames_per_batch, 0)[0],
+                    init_random_frames,
+                ),
+                "The first number is right. The second is rounded up too: a batch that begins at random stays random.",
+            ),
+            Mutant(
+                "batches",
+                lambda total_frames, frames_per_batch, init_random_frames: (
+                    math.ceil(total_frames / frames_per_batch),
+                    math.ceil(init_random_frames / frames_per_batch),
+                ),
+                "You count batches. The question is about frames: multiply by `frames_per_batch`.",
+            ),
+            Mutant(
+                "one batch more",
+                lambda total_frames, frames_per_batch, init_random_frames: (
+                    _frames(total_frames, frames_per_batch, 0)[0],
+                    (init_random_frames // frames_per_batch + 1) * frames_per_batch,
+                ),
+                "You always add a batch to the random frames. Where they fill their batches exactly, and where there "
+                "are none, no batch is begun: round up instead.",
+            ),
+        ],
+    ),
+    Exercise(
+        number="5.3",
+        tests="A pass deals every frame once, the small last piece included, and the next pass shuffles again.",
+        draw=_sizes,
+        reference=_memory,
+        probe=_two_passes,
+        mutants=[
+            Mutant(
+                "with replacement",
+                _with_replacement,
+                "Your buffer draws with replacement, as it does unless told otherwise: in a pass some frames come "
+                "twice and some never. Give it the sampler that does not put back.",
+            ),
+            Mutant(
+                "no shuffling",
+                lambda size, batch_size: _memory(size, batch_size, shuffle=False),
+                "With `shuffle=False` each pass deals the frames in the same order. Leave the default.",
+            ),
+            Mutant(
+                "drops the rest",
+                lambda size, batch_size: _memory(size, batch_size, drop_last=True),
+                "With `drop_last=True` the smaller last piece of each pass is thrown away. Every frame is to come: "
+                "leave the default.",
+            ),
+            Mutant(
+                "room for one sample",
+                lambda size, batch_size: _memory(batch_size, batch_size),
+                "Your storage has room for `batch_size` frames only, so most are overwritten. Its size is `size`.",
+            ),
+            Mutant(
+                "all at once",
+                lambda size, batch_size: _memory(size, size),
+                "Each of your samples is the whole buffer. A sample has `batch_size` frames.",
+            ),
+        ],
+    ),
+    Exercise(
+        number="5.4",
+        tests="Probabilities that add up to 1, and weights that are smallest for what is drawn most.",
+        draw=_priorities,
+        reference=_prioritize,
+        mutants=[
+            Mutant(
+                "no alpha",
+                lambda priority, alpha, beta: _largest_one(priority / priority.sum(), beta),
+                "Your probabilities are proportional to the priorities themselves. Raise these to the power `alpha` "
+                "first.",
+            ),
+            Mutant(
+                "power after the sum",
+                lambda priority, alpha, beta: _largest_one((priority / priority.sum()) ** alpha, beta),
+                "You divide by the sum first and take the power after it. Then the probabilities do not add up to 1: "
+                "power first, then divide.",
+            ),
+            Mutant(
+                "softmax",
+                lambda priority, alpha, beta: _largest_one((alpha * priority).softmax(0), beta),
+                "You take a softmax of the priorities. Here it is a power, not an exponential: `priority**alpha`.",
+            ),
+            Mutant(
+                "weights the wrong way",
+                _more_weight,
+                "Your weights are largest for what is drawn most. They are there to make up for it: the exponent of "
+                "the probability is `-beta`.",
+            ),
+            Mutant(
+                "weights not scaled",
+                _unscaled,
+                "Your weights are right up to their scale, and some are larger than 1. Divide them by the largest.",
+            ),
+        ],
+    ),
+    Exercise(
+        number="5.5",
+        tests="Sums of n discounted rewards that never reach into the next episode.",
+        draw=_episodes,
+        reference=_n_step_rewards,
+        mutants=[
+            Mutant(
+                "across episodes",
+                lambda reward, done, gamma, n: _n_step_rewards(reward, done, gamma, n, stop=False),
+                "Your sums run on across `done` and collect rewards of the next episode. Stop there.",
+            ),
+            Mutant(
+                "drops the last reward",
+                lambda reward, done, gamma, n: _n_step_rewards(reward, done, gamma, n, keep_last=False),
+                "Your sums stop before the frame that is `done`. Its reward was still earned: add it, then stop.",
+            ),
+            Mutant(
+                "no discount",
+                lambda reward, done, gamma, n: _n_step_rewards(reward, done, 1.0, n),
+                "Your rewards are not discounted. The k-th one counts `gamma**k`, starting with k = 0.",
+            ),
+            Mutant(
+                "one step too many",
+                lambda reward, done, gamma, n: _n_step_rewards(reward, done, gamma, n + 1, frames=len(reward) - n),
+                "You add `n + 1` rewards. With its own reward first, a sum has `n` of them: exponents 0 to n - 1.",
+            ),
+            Mutant(
+                "nothing withheld",
+                lambda reward, done, gamma, n: _n_step_rewards(reward, done, gamma, n, frames=len(reward)),
+                "You return a sum for the last `n` frames as well, though nobody knows yet how they go on. Leave them "
+                "out, as the transform withholds them.",
+            ),
+        ],
+    ),
+]

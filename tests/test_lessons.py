@@ -1,0 +1,77 @@
+"""The lessons form a chain: each one builds on what it or an earlier one introduced."""
+
+from __future__ import annotations
+
+import ast
+import re
+
+import jupytext
+import pytest
+
+from tools import notebooks as builder
+
+LESSONS = builder.lessons()
+
+
+def cells(lesson, kind):
+    return [cell for cell in jupytext.read(lesson, fmt="py:percent").cells if cell.cell_type == kind]
+
+
+def prose(lesson) -> str:
+    return "\n".join(cell.source for cell in cells(lesson, "markdown"))
+
+
+def imported_parts(lesson) -> set[str]:
+    """Names a lesson imports from TorchRL or tensordict."""
+    tree = ast.parse("\n".join(cell.source for cell in cells(lesson, "code")))
+    nodes = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+    return {
+        name.name for node in nodes if node.module.split(".")[0] in ("torchrl", "tensordict") for name in node.names
+    }
+
+
+def named_parts(lesson) -> set[str]:
+    """Words that a lesson's prose sets as code or in italics, where it introduces them."""
+    return {
+        word
+        for code in re.findall(r"`([^`]+)`|\*(\w+)\*", prose(lesson))
+        for word in re.findall(r"\w+", " ".join(code))
+    }
+
+
+@pytest.mark.parametrize("lesson", LESSONS[1:], ids=lambda path: path.stem)
+def test_every_part_of_torchrl_is_introduced_before_it_is_used(lesson):
+    introduced = set().union(*(named_parts(earlier) for earlier in LESSONS[: LESSONS.index(lesson) + 1]))
+    assert imported_parts(lesson) <= introduced
+
+
+@pytest.mark.parametrize("lesson", LESSONS[:-1], ids=lambda path: path.stem)
+def test_each_lesson_leads_to_the_next(lesson):
+    assert "[{{next title}}]({{next file}})" in cells(lesson, "markdown")[-1].source
+
+
+def test_lessons_are_numbered_without_gaps():
+    assert [int(lesson.stem[:2]) for lesson in LESSONS] == list(range(len(LESSONS)))
+
+
+@pytest.mark.parametrize("lesson", LESSONS[1:], ids=lambda path: path.stem)
+def test_prerequisites_name_earlier_lessons_only(lesson):
+    named = [int(number) for number in re.findall(r"\b\d\d\b", builder.course_of(lesson)["prerequisites"])]
+    assert named and max(named) < int(lesson.stem[:2])
+
+
+@pytest.mark.parametrize("lesson", LESSONS[1:], ids=lambda path: path.stem)
+def test_each_lesson_has_at_least_four_exercises_and_at_most_one_prediction(lesson):
+    from course_utils.exercises.core import exercises_of
+
+    exercises = exercises_of(lesson.stem[:2]).values()
+    assert len(exercises) >= 4
+    assert sum(exercise.draw is None for exercise in exercises) <= 1
+
+
+@pytest.mark.parametrize("lesson", LESSONS, ids=lambda path: path.stem)
+def test_minutes_run_upward_and_a_lesson_ends_with_what_was_learned(lesson):
+    minutes = [int(number) for number in re.findall(r"^## .*\(about (\d+) min to here\)$", prose(lesson), re.MULTILINE)]
+    assert len(minutes) >= 3 and minutes == sorted(minutes)
+    assert minutes[-1] <= sum(builder.course_of(lesson)["minutes"].values())
+    assert "## What you can do now" in prose(lesson) and "**Try next:**" in prose(lesson)
