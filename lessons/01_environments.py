@@ -256,7 +256,7 @@ show_figure(
 # %% [markdown]
 # At each cross the pole leaned too far. At each square it still stood: only our clock ran out.
 # Whoever learns from this data must not treat both alike. After a fall nothing follows, after the
-# clock much would have. A later lesson comes back to it.
+# clock much would have. Lesson 04 comes back to it.
 #
 # Here is the place just around the first end:
 

@@ -507,8 +507,8 @@ check("5.3", make_memory)
 # $$ P(i) = \frac{p_i^\alpha}{\sum_k p_k^\alpha} $$
 #
 # With $\alpha = 0$ all $N$ frames of the buffer are drawn alike. But what is drawn more often also
-# pulls the network more often. *Importance weights* put that right in the loss, fully at $\beta =
-# 1$:
+# pulls the network more often. *Importance weights* put that right in the loss, fully at
+# $\beta = 1$:
 #
 # $$ w_i \propto \left( \frac{1}{N \, P(i)} \right)^\beta $$
 #

@@ -64,7 +64,7 @@ class TestEveryExercise:
         if exercise.draw is None:
             assert not [(a, b) for a, b in itertools.combinations(answers, 2) if not difference(a, b)]
             return
-        for seed in range(5):
+        for seed in range(2):
             inputs = [exercise.draw(Draw(1000 * seed + draw)) for draw in range(core.DRAWS)]
             outcomes = [[call(exercise, answer, drawn, 0) for drawn in inputs] for answer in answers]
             for first, second in itertools.combinations(outcomes, 2):
