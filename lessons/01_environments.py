@@ -62,7 +62,7 @@ td
 # %% [markdown]
 # All that `step` wrote lies under `next`: the new observation, the reward of this action, and the
 # flags. What was there before has stayed. This layout is the *TorchRL Episode Data* format, TED.
-# Drawn:
+# Here it is drawn. The next two cells only prepare the drawing; you may pass over them.
 
 # %%
 import matplotlib.pyplot as plt
@@ -129,9 +129,9 @@ print("second answer: ", twice["next", "observation"].numpy().round(2))
 # %% [markdown]
 # One starting point, one action, two answers. The world is inside Gymnasium's simulator, and each
 # `step` moves it on. The tensordict is only a note of what was seen; `step` never looks at its
-# `observation`. So after each step you must turn the page: what was `next` becomes the root of the
-# following step. That is what `step_mdp` does. (An MDP, Markov decision process, is the textbook
-# name of such a world.)
+# `observation`. But whoever chooses the next action reads it there. So after each step turn the
+# page: what was `next` becomes the root of the following step. That is what `step_mdp` does. (An
+# MDP, Markov decision process, is the textbook name of such a world.)
 
 # %%
 from torchrl.envs.utils import step_mdp
@@ -142,7 +142,7 @@ print("is the old next:", torch.equal(page["observation"], twice["next", "observ
 
 # %% [markdown]
 # The new observation has moved to the root, the flags with it. The old action and the reward are
-# gone: they belong to the step that is over. Three lines now play any episode:
+# gone: they belong to the step that is over. Reset once, then repeat choose, step, turn the page:
 
 # %%
 td = env.reset()
@@ -152,8 +152,8 @@ for _ in range(5):
     td = step_mdp(td)
 
 # %% [markdown]
-# The cosine changes from line to line, and the reward with it: the agent now acts on what it has
-# just seen.
+# The cosine changes from line to line, and the reward with it: each root now shows what was
+# seen last. The random agent does not look at it; yours soon will.
 #
 # ### Exercise 1.1: your own loop  (4 min)
 # Write `watch(env, policy, steps)`. It resets `env` and plays `steps` steps. `policy(td)` writes
@@ -230,7 +230,8 @@ print(
 # | `done` | either | start a new episode |
 #
 # We give CartPole a clock of 20 steps and play on after each end: with
-# `break_when_any_done=False`, `rollout` resets and carries on.
+# `break_when_any_done=False`, `rollout` resets and carries on. The third number of CartPole's
+# observation is the angle of the pole.
 
 # %%
 torch.manual_seed(0)
@@ -301,7 +302,8 @@ check("1.2", endings)
 # ## Specs: what goes in, what comes out  (about 20 min to here)
 #
 # Before any step, an environment says what its entries look like. Such a promise is a *spec*:
-# shape, type and allowed values.
+# shape, type and allowed values. An environment may have several observations or flags, so we pick
+# those by name.
 
 # %% tags=["nbval-check-output"]
 specs = {
@@ -385,8 +387,8 @@ for name, env, action in [("plain", plain, 1.0), ("scaled", scaled, 0.5)]:
 
 # %% [markdown]
 # The spec has changed from ±2 to ±1, and 0.5 in the new language does what 1 does in the old one.
-# The tensordict keeps what the agent said. On the way in, a `Compose` is passed last to first, so
-# that each transform undoes exactly what it put in front.
+# The tensordict keeps what the agent said. `Compose` calls its transforms first to last on what
+# comes out, and last to first on what goes in: the last one stands nearest to the agent.
 #
 # Networks like inputs of mean 0 and spread 1. `ObservationNorm` measures both on random play, once
 # (`init_stats`), and then removes them. `standard_normal=True` means: subtract the mean, divide by
@@ -412,8 +414,8 @@ spread = ", ".join(f"{n} {a:.1f} to {b:.1f}" for n, a, b in zip(names, raw, norm
 show_figure(figure, f"Box plots before and after. The standard deviations change: {spread}.")
 
 # %% [markdown]
-# On the left the speed dwarfs the rest, on the right all three are of about one size. The
-# numbers come from earlier random play, so on new data they are near 0 and 1, not exact. With
+# On the left the speed dwarfs the rest, on the right all three are of about one size. The mean
+# and spread were measured on earlier play, so new data comes out near 0 and 1, not exactly. With
 # `out_keys` we kept both versions; without it the observation is replaced.
 #
 # ### Exercise 1.3: scaled, but honestly counted  (4 min)
@@ -479,8 +481,8 @@ for world_seed, agent_seed in [(0, 0), (0, 0), (0, 1), (1, 0)]:
 #
 # ## Many at once  (about 32 min to here)
 #
-# Learning needs many steps. `SerialEnv` puts copies behind one another and gives them a common
-# batch dimension. It takes a function that makes one copy.
+# Learning needs many steps. `SerialEnv` steps several copies, one after another, and gives
+# them a common batch dimension. It takes a function that makes one copy.
 
 # %%
 from torchrl.envs import SerialEnv
@@ -499,7 +501,7 @@ serial.reset()["observation"].shape
 # dimensions of the environment itself. What is the shape of `rollout["next", "reward"]`? Answer
 # with a tuple, before you run anything.
 # <details><summary>Hint</summary>The reward of one step of one copy had shape <code>[1]</code> in
-# the tables above.</details>
+# the tensordict that our first <code>step</code> printed.</details>
 
 # %% tags=["exercise"]
 shape = ...
@@ -523,8 +525,9 @@ serial.close()
 
 # %% [markdown]
 # `SerialEnv` is a Python loop over TorchRL environments. Gymnasium has a loop of its own, a
-# *vector environment*, and `GymWrapper` wraps it whole. TorchRL asks it to start a new episode
-# within the very step that ends one (`SAME_STEP`).
+# *vector environment*; to wrap it whole in `GymWrapper` is the second way. (`"sync"`: all copies
+# in this process.) If it starts new episodes by itself, TorchRL wants each started within the very
+# step that ends the old one: `SAME_STEP`.
 
 # %%
 import gymnasium as gym
@@ -609,6 +612,7 @@ def frames_per_second(env, steps, **options):
 
 
 def from_reset(count):
+    # PendulumEnv needs its constants at reset, so we reset it here and not in the rollout.
     params = native.gen_params(batch_size=[count])
     return {"tensordict": native.reset(params, set_state=False), "auto_reset": False}
 
@@ -666,11 +670,11 @@ print("closed:", parallel.is_closed)
 # %% [markdown]
 # ## A world of your own  (about 38 min to here)
 #
-# Boats at sea, blown about by random wind. Each steers left or right, wants to stay at position 0,
-# and is lost beyond 3. An environment of your own is a subclass of `EnvBase`: specs, and three
-# methods with an underscore. Their public twins (`reset`, `step`, `set_seed`) do the rest. The
-# specs: `Bounded` and `Unbounded` for real numbers with and without limits, and `Composite`, a
-# dictionary of specs.
+# Boats at sea, blown about by random wind. Each steers left or right, wants to stay at position 0
+# (the reward is minus the distance from it), and is lost beyond 3. An environment of your own is a
+# subclass of `EnvBase`: specs, and three methods with an underscore. Their public twins (`reset`,
+# `step`, `set_seed`) do the rest. The specs: `Bounded` and `Unbounded` for real numbers with and
+# without limits, and `Composite`, a dictionary of specs.
 
 # %%
 from tensordict import TensorDict
@@ -730,9 +734,9 @@ except Exception as error:
 
 # %% [markdown]
 # The check names the entry, what was promised (`fake`) and what came (`real`), before any network
-# would have stumbled over it. All tools from
-# above work on your world. Here it gets a clock, and two policies: random, and one that steers
-# home. A policy is any function that writes `action` into a tensordict.
+# would have stumbled over it. All tools from above work on your world. Here it gets a clock, and
+# two policies: random, and one that steers home. A policy is any function that writes `action` into
+# a tensordict.
 
 
 # %%
