@@ -215,13 +215,10 @@ class TestVideo:
         with pytest.raises(ValueError, match="render_mode='rgb_array'"):
             video.record_episode(gym.make("CartPole-v1"))
 
-    def test_500_frames_are_small_and_soon_encoded(self):
+    def test_500_frames_stay_under_100_kb(self):
         frames = np.concatenate([video.record_episode("CartPole-v1", seed=seed).frames for seed in range(30)])[:500]
         assert len(frames) == 500
-        start = time.perf_counter()
-        data = video.encode_mp4(frames)
-        assert time.perf_counter() - start < 3
-        assert len(data) < 100_000
+        assert len(video.encode_mp4(frames)) < 100_000
 
     def test_the_video_holds_every_frame_as_h264(self):
         import io

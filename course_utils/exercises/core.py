@@ -27,7 +27,7 @@ from tensordict import TensorDictBase
 from course_utils.display import View
 from course_utils.progress import remember
 
-DRAWS = 24  # so many that a wrong yes-or-no answer cannot be right on all of them by luck
+DRAWS = 16  # so many that a wrong yes-or-no answer cannot be right on all of them by luck
 SECONDS = 5.0
 SYMBOLS = {"correct": "✔", "not yet": "✎", "not attempted": "○", "could not run": "⚠"}
 
