@@ -4,7 +4,7 @@ PORT ?= 8888
 COURSE := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lab check test notebooks lock bench clean setup-dev setup-bench python
+.PHONY: help setup lab check test notebooks lock bench setup-dev setup-bench python
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -28,7 +28,7 @@ check: setup-dev  ## the fast part: lint, unit tests, notebooks equal to lessons
 notebooks: setup-dev  ## rebuild and execute the notebooks whose lesson changed (FORCE=1: all)
 	@$(COURSE) -m tools.notebooks $(if $(FORCE),--force)
 
-bench: setup-bench  ## run lesson 07 over many seeds and its recipe in other hands; takes about half an hour
+bench: setup-bench  ## run lesson 07 over many seeds and its recipe in other hands; about a quarter of an hour
 	@$(COURSE) -m benchmarks.dqn_cartpole
 
 lock: setup-dev  ## pin again from pyproject.toml (UPGRADE=1: move to the newest releases)

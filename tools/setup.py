@@ -16,7 +16,7 @@ VENV = os.path.join(ROOT, ".venv")
 VENV_PYTHON = os.path.join(VENV, "Scripts", "python.exe") if os.name == "nt" else os.path.join(VENV, "bin", "python")
 STAMP = os.path.join(VENV, "course-installed")
 UNFINISHED = os.path.join(VENV, "course-unfinished")
-FREE_GB = 4  # what the CPU build and pip's cache take, with a margin; measured 1.7 + 0.9 GB
+FREE_GB = 4  # `du -sh .venv` after an installation of the CPU build: 1.4 GB; the rest is for downloads and margin
 
 # Forget packages whose files did not all arrive, so that pip installs them again.
 FORGET_BROKEN = """
