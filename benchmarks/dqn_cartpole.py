@@ -38,14 +38,14 @@ ABLATIONS = {
 
 
 def definitions(seed: int) -> dict:
-    """What the lesson defines up to and including `train`, without running what it looks at on the way."""
+    """What the lesson defines up to and including its switches, without running what it looks at on the way."""
     space: dict = {"seed": seed}
     for cell in jupytext.read(LESSON, fmt="py:percent").cells:
         if cell.cell_type == "code" and not NOT_NEEDED & set(cell.metadata.get("tags", [])):
             exec(cell.source, space)
-        if cell.metadata.get("id") == "07-train":
+        if cell.metadata.get("id") == "07-switches":
             return space
-    raise LookupError(f"{LESSON.name} has no cell with the id 07-train")
+    raise LookupError(f"{LESSON.name} has no cell with the id 07-switches")
 
 
 def run_notebook(seed: int) -> dict:

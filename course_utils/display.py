@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 import base64
+import sys
+from collections.abc import Callable
+from functools import cached_property
 from html import escape
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ipywidgets import Widget
 
 
 class View:
@@ -23,6 +30,31 @@ class View:
 
     def __repr__(self) -> str:
         return self.text
+
+
+class WidgetView(View):
+    """A view that can be played with where a kernel runs, and is a picture everywhere else.
+
+    A saved page holds `html`; JupyterLab and Colab prefer the widget as long as its kernel lives.
+
+    Args:
+        make_widget: builds the ipywidgets widget; called at the first display, so that a script never imports ipywidgets.
+        html: the static form, for code hosts, the built site and a notebook that was not run yet.
+        text: as in `View`.
+    """
+
+    def __init__(self, make_widget: Callable[[], Widget], html: str, text: str) -> None:
+        super().__init__(html, text)
+        self._make_widget = make_widget
+
+    @cached_property
+    def widget(self) -> Widget:
+        """The widget; the same one at every display, so that two outputs of it move together."""
+        return self._make_widget()
+
+    def _repr_mimebundle_(self, include=None, exclude=None) -> dict[str, str]:
+        live = {} if "IPython" not in sys.modules else self.widget._repr_mimebundle_()
+        return {**live, **super()._repr_mimebundle_()}
 
 
 def image_tag(data: bytes, mimetype: str, alt: str, width: int | None = None) -> str:

@@ -444,12 +444,15 @@ class Settings:
     warm_up: int = 1_000  # frames before the first update
     updates: int = 32  # updates in a block
     batch_size: int = 128  # transitions in one update
+    memory: int = 50_000  # frames the replay buffer keeps
+    target_every: int = 32  # updates between two copies to the target network
     input_scale: tuple = (1.0, 1.0, 5.0, 1.0)  # cart position and velocity, pole angle and velocity
     width: int = 256  # units in each of the two hidden layers
     learning_rate: float = 5e-4
     failure_reward: bool = True  # -1 for falling and 0 otherwise; False: 1 each step
     gamma: float = 0.95
-    eps_end: float = 0.15  # exploration falls from 1 to this ...
+    eps_init: float = 1.0  # exploration falls from this ...
+    eps_end: float = 0.15  # ... to this ...
     eps_frames: int = 5_000  # ... over so many frames
     validation_episodes: int = 32  # greedy episodes after each block
     stop_at: float = 490.0  # validation mean that ends training: above 475, to be on the safe side
@@ -497,14 +500,14 @@ def build(seed):
     run = SimpleNamespace(seed=seed, frames=0, best_score=float("-inf"), best_weights=None)
     run.agent = make_agent()
     run.egreedy = EGreedyModule(
-        actions, eps_end=settings.eps_end, annealing_num_steps=settings.eps_frames
+        actions, settings.eps_init, settings.eps_end, annealing_num_steps=settings.eps_frames
     ).to(device)
     run.explorer = TensorDictSequential(run.agent, run.egreedy)
-    storage = LazyTensorStorage(50_000, device=device)
+    storage = LazyTensorStorage(settings.memory, device=device)
     run.buffer = TensorDictReplayBuffer(storage=storage, batch_size=settings.batch_size)
     run.loss = DQNLoss(run.agent, loss_function="l2", delay_value=True)
     run.loss.make_value_estimator(gamma=settings.gamma)
-    run.target = HardUpdate(run.loss, value_network_update_interval=settings.updates)
+    run.target = HardUpdate(run.loss, value_network_update_interval=settings.target_every)
     run.optimiser = torch.optim.Adam(run.loss.parameters(), lr=settings.learning_rate)
     return run
 
@@ -575,7 +578,7 @@ def train(run, frames, watch=None):
 # %% [markdown]
 # That is all. Act one spent 8,000 frames. Predict, then run: how many will act two need?
 
-# %%
+# %% tags=["look"]
 run = build(seed)
 start = time.perf_counter()
 with LivePlot(threshold=475, total=settings.max_frames) as live:
@@ -590,7 +593,7 @@ else:
 # %% [markdown]
 # Both acts, greedy evaluations only, on one axis of frames:
 
-# %%
+# %% tags=["look"]
 from course_utils import learning_curves
 
 learning_curves({"act one": [textbook_curve], "act two": [live.curve("validation")]}, threshold=475)
@@ -603,7 +606,7 @@ learning_curves({"act one": [textbook_curve], "act two": [live.curve("validation
 #
 # ## The exam  (about 38 min to here)
 
-# %%
+# %% tags=["look"]
 agent = run.agent
 agent.load_state_dict(run.best_weights)
 test_returns = evaluate(agent, episodes=100, seed=settings.test_seed + 1_000 * seed)
@@ -611,14 +614,14 @@ test_return = test_returns.mean().item()
 verdict = "solved" if test_return >= 475 else "not solved"
 print(f"Mean {test_return:.1f}, worst {test_returns.min():.0f} of 100 fresh episodes: {verdict}")
 
-# %%
+# %% tags=["look"]
 show_video(record_episode("CartPole-v1", agent, seed=1), "After training")
 
 # %% [markdown]
 # What does this agent believe? In the terms it was trained in, a pole that never falls is worth 0,
 # and one that falls now is worth -1.
 
-# %%
+# %% tags=["look"]
 states = run.buffer[:].select("observation")
 with torch.no_grad():
     values = agent(states)["chosen_action_value"].squeeze(-1).cpu()
@@ -640,6 +643,18 @@ show_figure(figure, f"Mean value {upright:.2f} near upright, {leaning:.2f} beyon
 #
 # {{table 07_dqn ablations}}
 #
+# %% id="07-switches"
+switches = {
+    "the recipe": {},
+    "no target network": {"target_every": 0},
+    "no replay": {"memory": settings.batch_frames},
+    "no exploration": {"eps_init": 0.0, "eps_end": 0.0},
+    "no input scale": {"input_scale": (1.0, 1.0, 1.0, 1.0)},
+    "no failure reward": {"failure_reward": False, "gamma": 0.99},
+    "one environment": {"envs": 1},
+}
+
+# %% [markdown]
 # "Solved" is the exam's rule. Frames and seconds count until the validation stopped the run or the
 # cap was reached, validation included. (To repeat it: `make bench`.)
 #

@@ -194,18 +194,22 @@ def execute(notebook: NotebookNode, name: str) -> None:
     code = sum(cell.cell_type == "code" for cell in notebook.cells)
     with tempfile.TemporaryDirectory() as folder, tqdm(total=code, desc=name, unit="cell", file=sys.stdout) as bar:
         client = NotebookClient(
-            notebook, timeout=TIMEOUT, record_timing=False, resources={"metadata": {"path": folder}}
+            notebook,
+            timeout=TIMEOUT,
+            record_timing=False,
+            store_widget_state=False,
+            resources={"metadata": {"path": folder}},
         )
         client.on_cell_executed = lambda **_: bar.update()
         try:
             client.execute(env={**os.environ, "PYTHONHASHSEED": "0"})
         except Exception as error:
             raise LessonError(f"{name} does not run: {error}") from error
-    notebook.metadata.pop("widgets", None)
     notebook.metadata["language_info"] = {"name": "python"}  # the kernel adds its exact version here
     for cell in notebook.cells:
         if cell.cell_type == "code":
             merge_streams(cell)
+            drop_widgets(cell)
             for problem in unfit(cell):
                 raise LessonError(f"{name}, cell {cell.id}: {problem}\n{cell.source}")
 
@@ -220,6 +224,12 @@ def merge_streams(cell: NotebookNode) -> None:
         else:
             merged.append(output)
     cell.outputs = merged
+
+
+def drop_widgets(cell: NotebookNode) -> None:
+    """Leave the static form of a widget: without the kernel that made it, a widget is an error message."""
+    for output in cell.outputs:
+        output.get("data", {}).pop("application/vnd.jupyter.widget-view+json", None)
 
 
 def unfit(cell: NotebookNode) -> list[str]:
