@@ -38,7 +38,7 @@ class WidgetView(View):
     A saved page holds `html`; JupyterLab and Colab prefer the widget as long as its kernel lives.
 
     Args:
-        make_widget: builds the ipywidgets widget; called at the first display, so that a script never imports ipywidgets.
+        make_widget: builds the ipywidgets widget; called at the first display: a script never imports ipywidgets.
         html: the static form, for code hosts, the built site and a notebook that was not run yet.
         text: as in `View`.
     """
