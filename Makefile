@@ -16,7 +16,8 @@ lab: setup  ## install what is missing and open the course in JupyterLab
 setup: python  ## install the pinned course into .venv
 	@$(PYTHON) tools/setup.py
 
-test: check  ## everything the project's checks run, the slow ones too; does its own set-up
+test: check  ## everything the project's checks run, the slow ones too; does its own set-up, the browser's as well
+	@$(COURSE) -m tools.browser
 	@$(COURSE) -m pytest -m slow --numprocesses 2 --dist loadfile
 	@OMP_NUM_THREADS=1 $(COURSE) -m pytest --nbval-lax --nbval-current-env --numprocesses 2 --dist loadscope notebooks
 
@@ -28,8 +29,12 @@ check: setup-dev  ## the fast part: lint, unit tests, notebooks equal to lessons
 notebooks: setup-dev  ## rebuild and execute the notebooks whose lesson changed (FORCE=1: all)
 	@$(COURSE) -m tools.notebooks $(if $(FORCE),--force)
 
-bench: setup-bench  ## run lesson 07 over many seeds and its recipe in other hands; about a quarter of an hour
-	@$(COURSE) -m benchmarks.dqn_cartpole
+bench: setup-bench  ## measure what docs/benchmark.md shows; about 45 minutes (ARGS='--groups time --seeds 2': a part)
+	@$(COURSE) -m benchmarks $(ARGS)
+
+.PHONY: bench-page
+bench-page: setup-dev  ## write docs/benchmark.md anew from the stored results
+	@$(COURSE) -m benchmarks.page
 
 lock: setup-dev  ## pin again from pyproject.toml (UPGRADE=1: move to the newest releases)
 	@$(COURSE) -m tools.lock $(if $(UPGRADE),--upgrade)

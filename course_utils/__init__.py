@@ -11,17 +11,24 @@ import os
 os.environ.setdefault("RL_LOGGING_LEVEL", "WARNING")
 
 _HOME = {
+    "BreakItLab": "lab",
+    "EpisodeScrubber": "scrubber",
     "LivePlot": "live",
+    "ReplayLens": "lens",
     "check": "exercises",
     "choose_device": "device",
     "diagnose": "doctor",
+    "flow": "key_flow",
     "forget_progress": "progress",
     "learning_curves": "plotting",
+    "load_results": "stored",
     "record_episode": "video",
     "seed_everything": "seeding",
+    "show": "tree",
     "show_figure": "plotting",
     "show_progress": "progress",
     "show_video": "video",
+    "sliders": "knobs",
     "use_course_style": "plotting",
 }
 __all__ = sorted(_HOME)

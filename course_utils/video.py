@@ -10,6 +10,7 @@ from html import escape
 
 import numpy as np
 import torch
+from tensordict import TensorDict, TensorDictBase
 
 from course_utils.display import View, image_tag
 
@@ -22,6 +23,8 @@ class Episode:
         frames: uint8 array [T + 1, height, width, 3], from the first observation to the last; empty where the
             environment could not draw.
         rewards: float array [T].
+        rollout: TensorDict [T]: at each step what the policy read and wrote, and `next`: `reward`, `terminated`,
+            `truncated`, `done`.
         terminated: the world ended (the pole fell).
         truncated: a clock ran out.
         fps: frames per second at which the environment is meant to be shown.
@@ -31,6 +34,7 @@ class Episode:
 
     frames: np.ndarray
     rewards: np.ndarray
+    rollout: TensorDictBase
     terminated: bool
     truncated: bool
     fps: int
@@ -57,18 +61,21 @@ def _make(env):
     return env
 
 
-def _choose(policy, env, observation):
-    """The action of `policy` (a TensorDictModule) or a random one, as Gymnasium wants it."""
-    if policy is None:
-        return env.action_space.sample()
-    from gymnasium.spaces import Discrete
-    from tensordict import TensorDict
-
-    device = next((parameter.device for parameter in policy.parameters()), None)
-    observed = torch.as_tensor(np.asarray(observation), device=device)
+def _decide(policy, env, observation) -> TensorDictBase:
+    """What `policy` (a TensorDictModule) makes of the observation, or a random action in its place."""
+    observed = torch.as_tensor(np.asarray(observation))
     if observed.dtype == torch.float64:
         observed = observed.float()
-    action = policy(TensorDict({"observation": observed}, device=device))["action"].cpu()
+    if policy is None:
+        return TensorDict({"observation": observed, "action": torch.as_tensor(env.action_space.sample())})
+    device = next((parameter.device for parameter in policy.parameters()), None)
+    return policy(TensorDict({"observation": observed}, device=device)).cpu()
+
+
+def _for_gymnasium(action: torch.Tensor, env):
+    """An action (an index, a one-hot vector or real numbers) as Gymnasium wants it."""
+    from gymnasium.spaces import Discrete
+
     if isinstance(env.action_space, Discrete):
         return int(action.int().argmax() if action.numel() > 1 else action)
     return action.numpy()
@@ -89,7 +96,7 @@ def record_episode(env, policy=None, *, seed: int = 0, max_steps: int = 1000) ->
     """
     own = isinstance(env, str)
     env = _make(env)
-    frames, rewards, problem = [], [], ""
+    frames, steps, problem = [], [], ""
     terminated = truncated = False
 
     def draw() -> None:
@@ -104,16 +111,26 @@ def record_episode(env, policy=None, *, seed: int = 0, max_steps: int = 1000) ->
     observation, _ = env.reset(seed=seed)
     draw()
     with torch.no_grad(), _no_exploration(policy):
-        while not (terminated or truncated) and len(rewards) < max_steps:
-            observation, reward, terminated, truncated, _ = env.step(_choose(policy, env, observation))
-            rewards.append(float(reward))
+        while not (terminated or truncated) and len(steps) < max_steps:
+            step = _decide(policy, env, observation)
+            observation, reward, terminated, truncated, _ = env.step(_for_gymnasium(step["action"], env))
+            step["next"] = _outcome(reward, terminated, truncated)
+            steps.append(step)
             draw()
     fps = int(env.metadata.get("render_fps") or 30)
     name = env.spec.id if env.spec else type(env.unwrapped).__name__
     if own:
         env.close()
     pictures = np.stack(frames) if frames else np.zeros((0, 0, 0, 3), np.uint8)
-    return Episode(pictures, np.array(rewards), bool(terminated), bool(truncated), fps, name, problem)
+    rollout = torch.stack(steps)
+    rewards = rollout["next", "reward"].squeeze(-1).numpy()
+    return Episode(pictures, rewards, rollout, bool(terminated), bool(truncated), fps, name, problem)
+
+
+def _outcome(reward: float, terminated: bool, truncated: bool) -> TensorDict:
+    ends = {"terminated": terminated, "truncated": truncated, "done": terminated or truncated}
+    flags = {name: torch.tensor([bool(value)]) for name, value in ends.items()}
+    return TensorDict({"reward": torch.tensor([float(reward)]), **flags})
 
 
 def _no_exploration(policy):

@@ -134,15 +134,16 @@ print("second answer: ", twice["next", "observation"].numpy().round(2))
 # MDP, Markov decision process, is the textbook name of such a world.)
 
 # %%
+from course_utils import show
 from torchrl.envs.utils import step_mdp
 
 page = step_mdp(twice)
-print("keys:", sorted(page.keys()))
-print("is the old next:", torch.equal(page["observation"], twice["next", "observation"]))
+show(twice, page)
 
 # %% [markdown]
-# The new observation has moved to the root, the flags with it. The old action and the reward are
-# gone: they belong to the step that is over. Reset once, then repeat choose, step, turn the page:
+# `show` of two tensordicts compares them. The new observation has *moved* to the root, the flags
+# with it. The old action and the reward are gone: they belong to the step that is over. Reset once,
+# then repeat choose, step, turn the page:
 
 # %%
 td = env.reset()

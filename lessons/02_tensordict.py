@@ -118,8 +118,19 @@ show_figure(figure, f"Entries side by side, {rows} rows each: {alt}. data[2] cut
 
 # %% [markdown]
 # Down: the batch dimension, one row per step, the same for all. Across: the features, as many as an
-# entry likes. Whatever we do to a TensorDict as a whole (index, stack, reshape, split) is done to
-# the rows, and never to the features.
+# entry likes. What the picture cannot tell is what is *in* the entries. `show` opens a TensorDict
+# like a folder (click on a line with a triangle to close or open it):
+
+# %%
+from course_utils import show
+
+show(data)
+
+# %% [markdown]
+# In each shape the batch dimension is in bold, and a few figures tell what the values are like.
+# CartPole pays a reward of 1 for every step, and `done` is False while the pole stands. Whatever we
+# do to a TensorDict as a whole (index, stack, reshape, split) is done to the rows, and never to the
+# features.
 #
 # ## The batch size keeps watch  (about 6 min to here)
 #
@@ -460,16 +471,19 @@ play.device, moved.device, moved["bonus"].device
 #
 # Types are converted just as easily. Perhaps too easily:
 
-# %% tags=["nbval-check-output"]
-converted = play.float()
-careful = play.apply(lambda entry: entry.double() if entry.is_floating_point() else entry)
-for key in ["observation", "action", "done"]:
-    print(f"{key:12}", play[key].dtype, converted[key].dtype, careful[key].dtype)
+# %%
+show(play, play.float())
 
 # %% [markdown]
-# `float()` converted *everything*: whole numbers, and flags too. `apply` gives each entry to a
-# function of yours, and there you can choose: `careful` touched only what was a floating-point
-# number before.
+# Given two TensorDicts, `show` says what became of the first one. `float()` converted *everything*
+# that was not `float32` before: whole numbers, and flags too. `apply` gives each entry to a function
+# of yours, and there you can choose:
+
+# %%
+show(play, play.apply(lambda entry: entry.double() if entry.is_floating_point() else entry))
+
+# %% [markdown]
+# Only what was a floating-point number before has been touched.
 #
 # ## A function for every entry, or for every row  (about 24 min to here)
 #

@@ -90,55 +90,28 @@ print("reads:", chain.in_keys)
 print("writes:", chain.out_keys)
 
 # %% [markdown]
-# The chain as a whole has keys too. It reads only what no earlier member has written. Let us draw
-# it: a line for each key, a column for each module.
+# The chain as a whole has keys too. It reads only what no earlier member has written. `flow` draws
+# it: a row for each key, a column for each module.
 
 # %%
-import matplotlib.pyplot as plt
-from course_utils import show_figure, use_course_style
+from course_utils import flow
 
-use_course_style()
-
-
-# %%
-def draw_flow(**modules):
-    keys = list(dict.fromkeys(k for m in modules.values() for k in [*m.in_keys, *m.out_keys]))
-    figure, axes = plt.subplots(figsize=(7, 0.4 * len(keys) + 1))
-    born, told = {}, []
-    for column, (name, module) in enumerate(modules.items(), start=1):
-        reads = [keys.index(key) for key in module.in_keys]
-        writes = [keys.index(key) for key in module.out_keys]
-        axes.plot([column] * 2, [min(reads + writes), max(reads + writes)], color="black")
-        axes.plot([column] * len(reads), reads, "o", mfc="white", mec="black", zorder=3)
-        axes.plot([column] * len(writes), writes, "s", color="#D55E00", zorder=3)
-        born = {row: column for row in writes} | born
-        told.append(
-            f"{name} reads {', '.join(module.in_keys)}, writes {', '.join(module.out_keys)}"
-        )
-    for row in range(len(keys)):
-        axes.hlines(row, born.get(row, 0), len(modules) + 0.6, color="#0072B2", zorder=1)
-    axes.set_xticks(range(1, len(modules) + 1), modules)
-    axes.set_yticks(range(len(keys)), keys)
-    axes.set_title("circle: reads, square: writes", fontsize=10)
-    axes.invert_yaxis()
-    axes.grid(False)
-    return show_figure(figure, "Flow of keys. " + "; ".join(told) + ".")
-
-
-# %%
-draw_flow(encoder=encoder, actor=actor, critic=critic)
+flow({"encoder": encoder, "actor": actor, "critic": critic}, env)
 
 # %% [markdown]
 # Each line begins where its key is first written; `observation` comes from outside. `hidden` is
 # read twice and computed once. A misspelt key has a tell-tale sign:
 
-# %% tags=["nbval-check-output"]
+# %%
 slip = TensorDictModule(torch.nn.Linear(8, 1), in_keys=["hiden"], out_keys=["action"])
-TensorDictSequential(encoder, slip).in_keys
+misspelt = TensorDictSequential(encoder, slip)
+print("reads:", misspelt.in_keys)
+flow(misspelt, env)
 
 # %% [markdown]
-# Nobody writes `hiden`, so the chain asks the world for it. Print `in_keys` of every chain you
-# build: only keys of the environment should be there.
+# Nobody writes `hiden`, so the chain asks the world for it, and the environment, which we gave to
+# `flow` as well, has no such key. Print `in_keys` of every chain you build: only keys of the
+# environment should be there.
 #
 # ### Exercise 3.1: what does a chain need?  (5 min)
 # Write `needed(steps)`. Each element of the list `steps` is a pair `(in_keys, out_keys)`, two lists
@@ -290,6 +263,10 @@ torch.allclose(features_alone, features_through_time, atol=1e-5)
 # The features agree, because the rollout has stored the memory of every step. The gradients do not:
 
 # %%
+import matplotlib.pyplot as plt
+from course_utils import show_figure, use_course_style
+
+use_course_style()
 figure, axes = plt.subplots()
 axes.bar(range(step + 4), through_time[: step + 4], label="recurrent mode")
 axes.bar(range(step + 4), alone[: step + 4], width=0.4, label="step by step")
@@ -426,24 +403,39 @@ show_figure(figure, "; ".join(findings) + f"; the deterministic action is {fixed
 from torchrl.data import OneHot
 from torchrl.modules import EGreedyModule
 
-told = EGreedyModule(OneHot(2), eps_init=1.0, eps_end=0.1, annealing_num_steps=1_000)
-forgotten = EGreedyModule(OneHot(2), eps_init=1.0, eps_end=0.1, annealing_num_steps=1_000)
-frames, told_eps, forgotten_eps = range(0, 1_600, 50), [], []
-for _ in frames:
-    told_eps.append(told.eps.item())
-    forgotten_eps.append(forgotten.eps.item())
-    told.step(50)  # 50 frames were played
+
+def draw_epsilon(eps_init=1.0, eps_end=0.1, annealing_num_steps=1_000):
+    told = EGreedyModule(OneHot(2), eps_init, eps_end, annealing_num_steps=annealing_num_steps)
+    forgotten = EGreedyModule(OneHot(2), eps_init, eps_end, annealing_num_steps=annealing_num_steps)
+    told_eps, forgotten_eps = [], []
+    for _ in range(40):
+        told_eps.append(told.eps.item())
+        forgotten_eps.append(forgotten.eps.item())
+        told.step(50)  # 50 frames were played
+    figure, axes = plt.subplots()
+    axes.plot(range(0, 2_000, 50), told_eps, marker=".", label=".step(50) after each 50 frames")
+    axes.plot(range(0, 2_000, 50), forgotten_eps, linestyle="--", label=".step forgotten")
+    axes.set(xlabel="frames", ylabel="epsilon", ylim=(0, 1.1))
+    axes.legend(loc="center right")
+    return show_figure(
+        figure,
+        f"Epsilon falls in a straight line from {told_eps[0]:.2f} to {told_eps[-1]:.2f} within "
+        f"{annealing_num_steps} frames; with .step forgotten it is {forgotten_eps[-1]:.2f} at the end.",
+    )
+
+
+# %% [markdown]
+# In JupyterLab and Colab the three settings can be turned by hand. What do you expect of
+# `annealing_num_steps` = 200, and of an `eps_end` above `eps_init`?
 
 # %%
-figure, axes = plt.subplots()
-axes.plot(frames, told_eps, marker=".", label=".step(50) after each 50 frames")
-axes.plot(frames, forgotten_eps, linestyle="--", label=".step forgotten")
-axes.set(xlabel="frames", ylabel="epsilon", ylim=(0, 1.1))
-axes.legend(loc="center right")
-show_figure(
-    figure,
-    f"Epsilon falls in a straight line from {told_eps[0]:.1f} to {told_eps[-1]:.1f} and stays; "
-    f"with .step forgotten it is {forgotten_eps[-1]:.1f} at the end.",
+from course_utils import sliders
+
+sliders(
+    draw_epsilon,
+    eps_init=(0.0, 1.0, 0.05),
+    eps_end=(0.0, 1.0, 0.05),
+    annealing_num_steps=(50, 2_000, 50),
 )
 
 # %% [markdown]
@@ -614,7 +606,7 @@ print("policy:", policy_path.in_keys, "->", policy_path.out_keys)
 print("value: ", value_path.in_keys, "->", value_path.out_keys)
 
 # %%
-draw_flow(trunk=trunk, policy_head=policy_head, value_head=value_head)
+flow({"trunk": trunk, "policy_head": policy_head, "value_head": value_head}, env)
 
 # %% [markdown]
 # The policy path leaves out the value head, and the other way round; so a policy that plays does
@@ -644,7 +636,7 @@ except RuntimeError as error:
     print(f"{type(error).__name__}: ...{str(error)[-86:]}")
 
 # %%
-draw_flow(trunk=trunk, policy_head=policy_head, action_critic=action_critic)
+flow({"trunk": trunk, "policy_head": policy_head, "action_critic": action_critic}, env)
 
 # %% [markdown]
 # This is the chain from the beginning of the lesson. It has no path from a state alone to a value,

@@ -156,11 +156,19 @@ print("difference", abs(losses["loss"] - by_hand).item())
 
 # %% [markdown]
 # The same number up to rounding. `l2` is the squared error; the default, `smooth_l1`, grows only
-# in proportion to large errors. The module names what it reads, and writes something back:
+# in proportion to large errors. What does the module need for it?
+
+# %%
+from course_utils import flow
+
+flow(loss_module, steps)
+
+# %% [markdown]
+# A circle is a key that is read, a square one that is written. The network is asked about the
+# observation and about the next one; the loss itself needs the action, the reward and the flags, and
+# gives one entry, `loss`. Besides, it writes something into the data:
 
 # %% tags=["nbval-check-output"]
-print("reads ", sorted(map(str, loss_module.in_keys)))
-print("gives ", loss_module.out_keys)
 print("writes", "td_error", list(steps["td_error"].shape), "into the data")
 print("it is the TD error:       ", torch.allclose(steps["td_error"], td_error))
 print("it is the TD error squared:", torch.allclose(steps["td_error"], td_error.pow(2)))
@@ -412,6 +420,15 @@ for name, value in losses.items():
     print(f"{name:16} {shown:12} has a graph: {value.requires_grad}")
 
 # %% [markdown]
+# Who reads what? With `delay_actor` and `delay_value` there are four networks now:
+
+# %%
+flow(loss_module, swings)
+
+# %% [markdown]
+# The two delayed copies, the targets, are asked about the next observation only, the two networks
+# in training about this one, and only the critic needs the action that was taken.
+#
 # A loss module answers with a tensordict, and here is the rule to read it: **names that begin with
 # `loss_` are to be minimised; the rest is for you to look at.** `loss_value` is the critic's
 # squared TD error. `loss_actor` is minus the critic's value of the actor's action: making it
@@ -551,7 +568,36 @@ show_figure(
 # %% [markdown]
 # They are not the same knob. $\gamma$ says what is *worth* something: with 0.8 the goal is worth
 # little from afar, whatever $\lambda$ is, and the critic's 0.3 looks too high. $\lambda$ says whom
-# to *believe*, the critic or what happened.
+# to *believe*, the critic or what happened. Turn them yourself (in JupyterLab or Colab): which of
+# the three curves does $\lambda$ leave alone, and for which $\lambda$ do two of them meet?
+
+
+# %%
+def draw_credit(gamma=0.95, lmbda=0.8):
+    estimate = GAE(gamma=gamma, lmbda=lmbda, value_network=None)(walk.clone())
+    returns = GAE(gamma=gamma, lmbda=1.0, value_network=None)(walk.clone())["value_target"]
+    curves = {
+        "return": returns,
+        "target": estimate["value_target"],
+        "advantage": estimate["advantage"],
+    }
+    figure, axes = plt.subplots()
+    for name, curve in curves.items():
+        axes.plot(curve.squeeze(1), label=name, marker=".")
+    axes.set(xlabel="step", ylim=(-1.0, 1.1))
+    axes.legend(ncols=3, loc="lower right")
+    first = ", ".join(f"{name} {curve[0].item():.3f}" for name, curve in curves.items())
+    return show_figure(figure, f"At step 0 with gamma {gamma:.2f} and lambda {lmbda:.2f}: {first}.")
+
+
+# %%
+from course_utils import sliders
+
+sliders(draw_credit, gamma=(0.0, 1.0), lmbda=(0.0, 1.0))
+
+# %% [markdown]
+# The return knows no $\lambda$; with $\lambda = 1$ the target is the return. And at $\gamma = 0$ a
+# target is its own reward, whatever the rest.
 #
 # Why not always believe what happened? Because it is noisy. Here are 10,000 walks with a reward of
 # about 0.2 at *every* step, give or take, and the same critic, far too pessimistic now. We look at

@@ -667,6 +667,40 @@ for number in (0, 4, 9):
     print(f"frame {number}: drawn {len(weights):5,} times, weight {weights[0]:.2f}")
 
 # %% [markdown]
+# What does that do to real frames? Let a critic say that every state of CartPole is worth about 10,
+# and let $\gamma = 0.9$. About a step on which the pole stays up it is right, since $1 + 0.9 \cdot 10
+# = 10$. Only a fall, after which nothing follows, surprises it. We give 600 frames of random play to
+# a prioritized buffer with room for 500, and report these errors:
+
+# %%
+memory = TensorDictReplayBuffer(
+    storage=LazyTensorStorage(500),
+    sampler=sampler_class(max_capacity=500, alpha=0.7, beta=0.5),
+    priority_key="td_error",
+    batch_size=32,
+)
+memory.extend(make_env().rollout(600, break_when_any_done=False))
+frames = memory[:]
+said, said_next = 10 + 0.5 * torch.randn(2, 500, 1)
+target = frames["next", "reward"] + 0.9 * said_next * ~frames["next", "terminated"]
+frames["td_error"] = (target - said).abs().squeeze(-1)
+memory.update_tensordict_priority(frames)
+
+# %% [markdown]
+# `ReplayLens` looks into a buffer, without changing it, and compares what is stored with what the
+# sampler draws, and with uniform draws. Predict: which share of the draws will be falls?
+
+# %%
+from course_utils import ReplayLens
+
+ReplayLens(memory)
+
+# %% [markdown]
+# Falls are rare among the stored frames and frequent among the drawn ones. Age and action, which the
+# error knows nothing of, are drawn as they are stored. And no frame is older than 500: the buffer has
+# written over the first hundred.
+
+# %% [markdown]
 # ## Pieces of trajectories  (about 41 min to here)
 #
 # A recurrent network, or a return over several steps, needs frames in their order. `SliceSampler`
@@ -710,8 +744,8 @@ for piece in sample.reshape(4, 5):
 from torchrl.envs import MultiStepTransform
 
 
-def multi_step_buffer(**options):
-    transform = MultiStepTransform(n_steps=3, gamma=0.9, **options)
+def multi_step_buffer(n_steps=3, **options):
+    transform = MultiStepTransform(n_steps=n_steps, gamma=0.9, **options)
     return TensorDictReplayBuffer(storage=LazyTensorStorage(200), transform=transform, batch_size=8)
 
 
@@ -756,7 +790,40 @@ for batch in batches:
 show_end(buffer)
 
 # %% [markdown]
-# Now each row that ends in the fall says so.
+# Now each row that ends in the fall says so. How far should $n$ reach? Turn it (in JupyterLab or
+# Colab) and watch two things: how much reward a row has heard of, and how many rows know how the
+# episode ended.
+
+
+# %%
+def draw_multi_step(n=3):
+    buffer = multi_step_buffer(n, done_keys=[])
+    for batch in batches:
+        buffer.extend(batch)
+    rows = buffer[:]
+    rows = rows[rows["collector", "traj_ids"] == 0]
+    ends = rows["next", "terminated"].squeeze(-1)
+    colours = [PALETTE["vermillion"] if end else PALETTE["sky"] for end in ends]
+    figure, axes = plt.subplots()
+    axes.bar(rows["step_count"].squeeze(-1), rows["next", "reward"].squeeze(-1), color=colours)
+    axes.set(
+        xlabel="step of the first trajectory (red: leads to the fall)", ylabel="sum of rewards"
+    )
+    axes.set_ylim(0, 7)
+    most = rows["next", "reward"].max().item()
+    return show_figure(
+        figure, f"n = {n}: sums up to {most:.2f}; {ends.sum()} rows end in the fall."
+    )
+
+
+# %%
+from course_utils import sliders
+
+sliders(draw_multi_step, n=(1, 10))
+
+# %% [markdown]
+# The blue rows still have to ask a critic what the rest is worth; the red ones have heard it all. The
+# larger $n$, the less depends on the critic, and the more on how these very actions turned out.
 #
 # ### Exercise 5.5: rewards of n steps  (5 min)
 # Write `n_step_rewards(reward, done, gamma, n)`. `reward` and `done` (boolean) have shape

@@ -1,21 +1,20 @@
-"""The helpers notebooks import: devices, seeds, figures, video, live plots."""
+"""The helpers notebooks import: devices, seeds, figures, video."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
-import time
-from xml.etree import ElementTree
 
 import gymnasium as gym
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
+from conftest import ROOT
 from tensordict.nn import TensorDictModule
 
 import course_utils
-from course_utils import device, live, plotting, seeding, video
+from course_utils import device, plotting, seeding, video
 from course_utils.display import View, image_tag
 
 
@@ -39,8 +38,13 @@ class TestPackage:
     def test_every_name_it_offers_is_there(self, name):
         assert callable(getattr(course_utils, name))
 
+    def test_no_name_is_hidden_by_a_module(self):
+        """Once course_utils/x.py is imported, `from course_utils import x` gives the module."""
+        modules = {path.stem for path in (ROOT / "course_utils").glob("*.py")}
+        assert not modules & set(course_utils.__all__)
+
     def test_a_wrong_name_lists_the_right_ones(self):
-        with pytest.raises(AttributeError, match="LivePlot, check, choose_device"):
+        with pytest.raises(AttributeError, match="ReplayLens, check, choose_device"):
             course_utils.chek  # noqa: B018
 
 
@@ -278,73 +282,6 @@ class TestVideo:
         assert strip.shape == (56, 240, 3)
         assert abs(int(strip[20, 30, 0]) - 255) < 8 and abs(int(strip[20, 210, 0]) - 128) < 8
         assert strip[20, 90, 0] < 8
-
-
-class TestLivePlot:
-    def points(self, svg: str) -> list[list[str]]:
-        root = ElementTree.fromstring(svg)
-        return [line.get("points").split() for line in root.iter("{http://www.w3.org/2000/svg}polyline")]
-
-    def test_it_draws_every_curve_within_its_frame(self):
-        plot = live.LivePlot(threshold=475)
-        for x in range(1, 5):
-            plot.add(100 * x, greedy=10 * x, exploring=-5 * x)
-        curves = self.points(plot.svg())
-        assert [len(curve) for curve in curves] == [5, 5]  # the last point stands twice: it is always drawn
-        for point in (point for curve in curves for point in curve):
-            x, y = map(float, point.split(","))
-            assert live.LEFT <= x <= live.WIDTH - live.RIGHT and live.TOP <= y <= live.HEIGHT - live.BOTTOM
-
-    def test_a_curve_can_be_taken_out(self):
-        plot = live.LivePlot()
-        plot.add(1, score=10)
-        plot.add(2, score=20)
-        assert plot.curve("score") == ([1, 2], [10, 20])
-
-    def test_long_curves_stay_small(self):
-        plot = live.LivePlot()
-        for x in range(20_000):
-            plot.series.setdefault("loss", []).append((x, x % 7))
-        assert len(self.points(plot.svg())[0]) <= live.MAX_POINTS + 1
-
-    def test_it_redraws_at_most_ten_times_a_second_and_leaves_the_end(self, monkeypatch):
-        drawn = []
-
-        class Handle:
-            def update(self, view):
-                drawn.append(view)
-
-        monkeypatch.setattr("IPython.display.display", lambda view, display_id: drawn.append(view) or Handle())
-        with live.LivePlot() as plot:
-            start = time.perf_counter()
-            while time.perf_counter() - start < 0.5:
-                plot.add(len(drawn), score=1.0)
-            plot.add(99, score=7.0)
-        assert 3 <= len(drawn) <= 7
-        assert "score 7" in drawn[-1].text
-
-    @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-    def test_what_cannot_be_drawn_is_refused(self, value):
-        with pytest.raises(ValueError, match="loss is .* at frames 3"):
-            live.LivePlot().add(3, loss=value)
-
-    @pytest.mark.parametrize(
-        ("low", "high", "ticks"),
-        [
-            (0, 500, [0, 100, 200, 300, 400, 500]),
-            (0, 1, [0, 0.2, 0.4, 0.6, 0.8, 1]),
-            (-3, 4, [-4, -2, 0, 2, 4]),
-            (2, 2, None),
-        ],
-    )
-    def test_ticks_are_round_numbers_that_cover_the_range(self, low, high, ticks):
-        found = live.nice_ticks(low, high)
-        assert found == ticks if ticks else found[0] <= low <= high <= found[-1]
-
-    def test_its_status_tells_how_far_the_loop_is(self):
-        plot = live.LivePlot(total=8000)
-        plot.add(2000, greedy=1)
-        assert plot.status().startswith("2,000 of at most 8,000 frames, ")
 
 
 def test_views_carry_both_twins():

@@ -79,12 +79,20 @@ def test_unfit_outputs_are_refused(output, words):
     assert words in builder.unfit(nbformat.v4.new_code_cell("x", outputs=[output]))[0]
 
 
+def test_of_a_widget_the_picture_stays():
+    data = {"application/vnd.jupyter.widget-view+json": {"model_id": "1"}, "text/html": "<img>", "text/plain": "x"}
+    cell = nbformat.v4.new_code_cell("x", outputs=[nbformat.v4.new_output("execute_result", data=data)])
+    builder.drop_widgets(cell)
+    assert cell.outputs[0].data == {"text/html": "<img>", "text/plain": "x"}
+
+
 def test_outputs_are_clean(notebook):
     for cell in notebook.cells:
         if cell.cell_type == "code":
             assert builder.unfit(cell) == []
             assert "execution" not in cell.metadata
             assert not any(output.output_type == "error" for output in cell.outputs)
+            assert not any("widget" in kind for output in cell.outputs for kind in output.get("data", {}))
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=by_name)

@@ -1,0 +1,238 @@
+"""The views in a real JupyterLab: what a learner clicks must change what the learner sees."""
+
+from __future__ import annotations
+
+import re
+import time
+
+import nbformat
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from conftest import ROOT
+from lab_page import ARGUMENTS, NotebookPage, jupyterlab, press
+from playwright.sync_api import expect, sync_playwright
+
+from tools import browser
+
+pytestmark = pytest.mark.slow
+
+SETUP = """import time
+import torch
+from torchrl.data import Categorical, LazyTensorStorage, TensorDictReplayBuffer
+from torchrl.envs import GymEnv
+from torchrl.modules import MLP, QValueActor
+from course_utils import BreakItLab, EpisodeScrubber, LivePlot, ReplayLens
+from course_utils import flow, record_episode, show, show_figure, sliders
+
+torch.manual_seed(0)
+env = GymEnv("CartPole-v1", categorical_action_encoding=True)
+env.set_seed(0)
+agent = QValueActor(MLP(in_features=4, out_features=2), spec=Categorical(2))
+data = env.rollout(200, break_when_any_done=False)"""
+SCRUBBER = """greedy, random = record_episode("CartPole-v1", agent, seed=1), record_episode("CartPole-v1", seed=2)
+EpisodeScrubber(
+    {"greedy": greedy.rollout, "random": random.rollout}, {"greedy": greedy.frames, "random": random.frames}
+)"""
+LENS = """buffer = TensorDictReplayBuffer(storage=LazyTensorStorage(150), batch_size=32)
+buffer.extend(data)
+ReplayLens(buffer)"""
+SLIDERS = """import matplotlib.pyplot as plt
+
+
+def fading(gamma=0.9, steps=3):
+    figure, axes = plt.subplots()
+    axes.plot([gamma**step for step in range(steps)])
+    return show_figure(figure, f"left after {steps - 1} steps: {gamma ** (steps - 1):.4f}")
+
+
+sliders(fading, gamma=(0.0, 1.0), steps=(1, 20))"""
+LAB = """def runs(solved):
+    return {
+        str(seed): {"test_return": 500.0 if seed < solved else 60.0, "frames": 1_000 + 500 * seed,
+                    "curve": [[256 * k, 40 * k] for k in range(1, 10)]}
+        for seed in range(10)
+    }
+
+
+def run_one(name, watch):
+    for block in range(1, 6):
+        time.sleep(0.05)
+        watch(256 * block, validation=100.0 * block)
+
+
+BreakItLab({"the recipe": runs(10), "no memory": runs(4), "no target": runs(9)}, 475, run_one)"""
+LIVE = """with LivePlot(threshold=475, total=3_000) as live:
+    for step in range(1, 61):
+        time.sleep(0.02)
+        live.add(50 * step, score=8 * step)"""
+CELLS = [
+    SETUP,
+    "show(data)",
+    'show(data, data.exclude("action"))',
+    "flow(agent, env)",
+    SCRUBBER,
+    LENS,
+    SLIDERS,
+    LAB,
+    LIVE,
+]
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    path = browser.find()
+    if path is None and not browser.required():
+        pytest.skip(f"There is no browser on this machine. {browser.FIX}")
+    assert path, browser.FIX
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
+        yield running
+        running.close()
+
+
+@pytest.fixture(scope="module")
+def views(chromium, tmp_path_factory):
+    """A notebook with every view, run from top to bottom."""
+    folder, home = tmp_path_factory.mktemp("work"), tmp_path_factory.mktemp("home")
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in CELLS])
+    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    nbformat.write(notebook, folder / "views.ipynb")
+    with jupyterlab(folder, home) as address:
+        page = chromium.new_page(viewport={"width": 1300, "height": 1000})
+        page.set_default_timeout(20_000)
+        opened = NotebookPage(page, address, "views.ipynb")
+        opened.run_all()
+        yield opened
+        page.close()
+
+
+def changes(read, act) -> None:
+    """`act` must change what `read` returns, within the ten seconds that a slow machine may take."""
+    before = read()
+    act()
+    for _ in range(100):
+        if read() != before:
+            return
+        time.sleep(0.1)
+    raise AssertionError(f"nothing changed: {before[:300]}")
+
+
+def alts(output) -> str:
+    return " | ".join(image.get_attribute("alt") for image in output.locator("img").all())
+
+
+def test_every_cell_runs_without_an_error_and_asks_nobody_else(views):
+    assert views.errors() == []
+    assert (
+        views.page.locator(".jp-OutputArea-output[data-mime-type='application/vnd.jupyter.stderr']").all_inner_texts()
+        == []
+    )
+    assert views.foreign == []
+
+
+def test_a_tree_folds_and_unfolds_from_the_keyboard(views):
+    tree = views.output("show(data)")
+    inner = tree.locator("details").nth(1)
+    row = inner.locator("tr", has_text="reward").first
+    expect(row).to_be_visible()
+    inner.locator("summary").first.focus()
+    views.page.keyboard.press("Enter")
+    expect(row).to_be_hidden()
+    views.page.keyboard.press("Enter")
+    expect(row).to_be_visible()
+
+
+def test_a_comparison_names_what_was_removed(views):
+    expect(views.output('data.exclude("action")')).to_contain_text(re.compile(r"removed.*action", re.DOTALL))
+
+
+def test_a_flow_is_a_picture_that_says_what_it_shows(views):
+    assert "QValueModule reads 'action_value'" in alts(views.output("flow(agent, env)"))
+
+
+def test_the_scrubber_steps_and_plays_all_episodes_together(views):
+    output = views.output("EpisodeScrubber(\n")
+    slider = output.locator(".widget-slider")
+    assert "greedy, step 0" in alts(output) and "random, step 0" in alts(output)
+    changes(lambda: output.locator("img").first.get_attribute("src"), lambda: press(slider, "ArrowRight", 3))
+    expect(output.locator("img[alt^='greedy, step 3']")).to_be_visible()
+    expect(output.locator("img[alt^='random, step 3']")).to_be_visible()
+    expect(output.locator("figcaption").first).to_contain_text("step 3")
+    expect(output.locator("img[alt*='marks step 3']")).to_be_visible()
+    output.locator(".widget-play button").first.click()
+    expect(output.locator("img[alt^='random, after']")).to_be_visible(timeout=30_000)
+
+
+def test_the_lens_shows_another_quantity_and_draws_again(views):
+    output = views.output("ReplayLens(buffer)")
+    names = output.locator("select").first.locator("option").all_inner_texts()
+    assert len(names) >= 3
+    changes(lambda: alts(output), lambda: output.locator("select").first.select_option(names[1]))
+    changes(lambda: output.inner_text(), lambda: output.locator("button").first.click())
+
+
+def test_sliders_redraw_the_figure(views):
+    output = views.output("sliders(fading")
+    assert "left after 2 steps: 0.8100" in alts(output)
+    press(output.locator(".widget-slider").nth(1), "ArrowRight")
+    expect(output.locator("img[alt='left after 3 steps: 0.7290']")).to_be_visible()
+    press(output.locator(".widget-slider").nth(0), "ArrowRight", 5)
+    expect(output.locator("img[alt='left after 3 steps: 0.8574']")).to_be_visible()
+
+
+def test_the_lab_wants_a_prediction_before_it_shows_anything(views):
+    output = views.output("BreakItLab({")
+    reveal = output.get_by_role("button", name="Show the runs")
+    expect(reveal).to_be_disabled()
+    output.get_by_role("button", name="8 to 10").click()
+    reveal.click()
+    expect(output).to_contain_text("A surprise: you expected 8 to 10, and with no memory 4 of 10 were solved.")
+    expect(output.locator("img[alt*='no memory: 4 of 10 solved']")).to_be_visible()
+    output.locator("select").select_option("no target")
+    expect(reveal).to_be_disabled()
+    expect(output.locator("img[alt*='no memory']")).to_have_count(0)
+
+
+def test_the_lab_trains_one_while_the_learner_watches(views):
+    output = views.output("BreakItLab({")
+    output.get_by_role("button", name="Run one here").click()
+    expect(output.locator("img[alt*='validation 500']")).to_be_visible(timeout=20_000)
+
+
+def test_a_live_plot_leaves_its_last_picture(views):
+    output = views.output("with LivePlot")
+    expect(output.locator("img")).to_have_count(1)
+    assert "score 480" in alts(output)
+    expect(output).to_contain_text("3,000 of at most 3,000 frames")
+
+
+@pytest.mark.parametrize("theme", ["Light", "Dark"])
+def test_every_view_can_be_read_in_both_themes(views, theme):
+    views.use_theme(theme)
+    for marker in ("show(data)", 'data.exclude("action")', "EpisodeScrubber(\n"):
+        assert contrast_violations(views.page, views.output(marker)) == []
+
+
+def contrast_violations(page, output) -> list[str]:
+    output.evaluate("node => node.setAttribute('data-looked-at', '')")
+    options = {"runOnly": ["color-contrast"]}
+    found = Axe().run(page, context={"include": [["[data-looked-at]"]]}, options=options).response["violations"]
+    output.evaluate("node => node.removeAttribute('data-looked-at')")
+    return [node["html"] for violation in found for node in violation["nodes"]]
+
+
+@pytest.mark.parametrize("colours", ["color:#000;background:#fff", "color:#ddd;background:#111"])
+def test_what_the_notebooks_show_without_a_kernel_is_accessible(chromium, colours):
+    page = chromium.new_page()
+    for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
+        outputs = [output for cell in nbformat.read(path, as_version=4).cells for output in cell.get("outputs", [])]
+        shown = [output.data["text/html"] for output in outputs if "text/html" in output.get("data", {})]
+        body = "".join(f"<section>{html}</section>" for html in shown)
+        head = f"<head><title>{path.stem}</title></head>"
+        page.set_content(
+            f'<html lang="en">{head}<body style="{colours}"><main><h1>{path.stem}</h1>{body}</main></body></html>'
+        )
+        page.locator("details").evaluate_all("nodes => nodes.forEach(node => node.open = true)")
+        found = Axe().run(page).response["violations"]
+        assert not found, [(path.stem, item["id"], item["nodes"][0]["html"][:200]) for item in found]
+    page.close()
