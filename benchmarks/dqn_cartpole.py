@@ -1,160 +1,240 @@
-"""How often and how fast lesson 07's agent solves CartPole, over many seeds: `make bench`.
+"""How often and how fast lesson 07's agent solves CartPole, over seeds that were not used to find its settings.
 
-Runs the lesson's own code: the whole notebook with another seed (`recipe`), and, for the ablations and the comparison
-with Stable-Baselines3, the lesson's definitions with one setting changed. Results go to
-benchmarks/results/07_dqn.json after each run; a run that is in there is not repeated.
+Runs the lesson's own code: the whole notebook with another seed (`notebook`), and its definitions with one of its
+switches turned (`ablations`).
 """
 
 from __future__ import annotations
 
-import argparse
+import contextlib
+import functools
+import io
 import json
-import multiprocessing
 import os
-import platform
 import tempfile
 import time
+from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import date
-from importlib.metadata import version
 from pathlib import Path
 
 import jupytext
 import nbformat
+from nbformat import NotebookNode
 
-from benchmarks.results_table import table
+from benchmarks.group import Group
+from benchmarks.store import ROOT
 
-ROOT = Path(__file__).resolve().parents[1]
 LESSON = ROOT / "lessons" / "07_dqn.py"
-RESULTS = ROOT / "benchmarks" / "results" / "07_dqn.json"
 FIRST_SEED = 100  # the recipe was found on smaller seeds
+EXAM_EPISODES = 100
 NOT_NEEDED = {"parameters", "exercise", "solution", "look"}
-ABLATIONS = {
-    "all three changes": {},
-    "without the input scale": {"input_scale": (1.0, 1.0, 1.0, 1.0)},
-    "with the ordinary reward and gamma 0.99": {"failure_reward": False, "gamma": 0.99},
-    "with one environment": {"envs": 1},
-}
+NO_CHANGE = "the recipe"
+
+
+def cells() -> list[NotebookNode]:
+    return [cell for cell in jupytext.read(LESSON, fmt="py:percent").cells if cell.cell_type == "code"]
+
+
+def code() -> str:
+    """The lesson's code: another sentence in its prose leaves what was measured as true as it was."""
+    return "\n".join(cell.source for cell in cells())
 
 
 def definitions(seed: int) -> dict:
-    """What the lesson defines up to and including its switches, without running what it looks at on the way."""
+    """What the lesson defines up to and including its switches, without running what it looks at on the way.
+
+    Raises:
+        LookupError: the lesson has no cell with the id 07-switches.
+    """
     space: dict = {"seed": seed}
-    for cell in jupytext.read(LESSON, fmt="py:percent").cells:
-        if cell.cell_type == "code" and not NOT_NEEDED & set(cell.metadata.get("tags", [])):
-            exec(cell.source, space)
-        if cell.metadata.get("id") == "07-switches":
-            return space
+    with contextlib.redirect_stdout(io.StringIO()):
+        for cell in cells():
+            if not NOT_NEEDED & set(cell.metadata.get("tags", [])):
+                exec(cell.source, space)
+            if cell.metadata.get("id") == "07-switches":
+                return space
     raise LookupError(f"{LESSON.name} has no cell with the id 07-switches")
 
 
-def run_notebook(seed: int) -> dict:
-    """Execute the whole notebook with this seed and read what it leaves behind."""
+def seeds(count: int) -> range:
+    return range(FIRST_SEED, FIRST_SEED + count)
+
+
+# The whole notebook
+
+# Right after the exam: later cells may use these names anew.
+AFTER_THE_EXAM = """
+bench_act_two = dict(
+    test_return=test_returns.mean().item(), worst=test_returns.min().item(), frames=run.frames, seconds=seconds,
+    curve=list(zip(*live.curve("validation"))))
+"""
+AT_THE_END = """
+import json
+print("RESULT", json.dumps({
+    "act one": dict(
+        test_return=evaluate(textbook_agent, EPISODES, settings.test_seed + 1_000 * seed).mean().item(),
+        frames=textbook_curve[0][-1], curve=list(zip(*textbook_curve))),
+    "act two": bench_act_two | dict(resumes=same(two_legs.loss.state_dict(), resumed.loss.state_dict()))}))
+""".replace("EPISODES", str(EXAM_EPISODES))
+
+
+def index_of(notebook: NotebookNode, text: str) -> int:
+    """Which cell holds this text?
+
+    Raises:
+        LookupError: none does.
+    """
+    for number, cell in enumerate(notebook.cells):
+        if text in cell.source:
+            return number
+    raise LookupError(f"No cell of {LESSON.name} has {text!r}; tell benchmarks/dqn_cartpole.py what it is called now.")
+
+
+def probed_notebook() -> NotebookNode:
+    """The lesson as a notebook of its code, with two cells that read what a run leaves behind."""
+    notebook = nbformat.v4.new_notebook(cells=cells())
+    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    notebook.cells.insert(index_of(notebook, "test_returns =") + 1, nbformat.v4.new_code_cell(AFTER_THE_EXAM))
+    notebook.cells.append(nbformat.v4.new_code_cell(AT_THE_END))
+    return notebook
+
+
+@contextlib.contextmanager
+def without_stderr() -> Iterator[None]:
+    """Keep what kernels write to the terminal out of the progress bar; errors in cells come as exceptions."""
+    terminal = os.dup(2)
+    with open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(terminal, 2)
+        os.close(terminal)
+
+
+def run_notebook(seed: int) -> dict[str, dict]:
+    """Execute the whole lesson with this seed in an empty folder and read what its two acts reached.
+
+    Returns:
+        For `act one` and `act two` each: the mean return of the exam, frames, seconds, and the greedy curve.
+    """
     import papermill
 
-    notebook = nbformat.read(ROOT / "notebooks" / f"{LESSON.stem}.ipynb", as_version=4)
-    report = (
-        "import json\n"
-        "textbook = evaluate(textbook_agent, 100, settings.test_seed + 1_000 * seed).mean().item()\n"
-        "print('RESULT', json.dumps(dict(test_return=test_return, worst=test_returns.min().item(), "
-        "frames=run.frames, seconds=seconds, textbook_return=textbook, resumes=same(two_legs.loss.state_dict(), "
-        "resumed.loss.state_dict()))))"
-    )
-    notebook.cells.append(nbformat.v4.new_code_cell(report))
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder) / "in.ipynb", Path(folder) / "out.ipynb"
-        nbformat.write(notebook, source)
+        nbformat.write(probed_notebook(), source)
         start = time.perf_counter()
-        papermill.execute_notebook(source, target, parameters={"seed": seed}, cwd=folder, progress_bar=False)
+        with without_stderr():
+            papermill.execute_notebook(source, target, parameters={"seed": seed}, cwd=folder, progress_bar=False)
         whole = time.perf_counter() - start
-        last = nbformat.read(target, as_version=4).cells[-1].outputs[-1].text
-    return json.loads(last.split("RESULT ")[1]) | {"notebook_seconds": whole}
+        executed = nbformat.read(target, as_version=4)
+    output = "".join(output.get("text", "") for output in executed.cells[-1].outputs)
+    acts = json.loads(output.split("RESULT ")[1])
+    training = executed.cells[index_of(executed, "textbook_curve =")]
+    acts["act one"]["seconds"] = training.metadata.papermill.duration
+    acts["act two"]["notebook_seconds"] = whole
+    return {name: rounded(act) for name, act in acts.items()}
+
+
+def rounded(act: dict) -> dict:
+    """A result in as many digits as mean something."""
+    digits = {"test_return": 1, "seconds": 3, "validation_seconds": 3, "notebook_seconds": 1}
+    short = {key: round(fact, digits[key]) if key in digits else fact for key, fact in act.items() if key != "curve"}
+    return short | {"frames": int(act["frames"]), "curve": [[int(x), round(y, 1)] for x, y in act["curve"]]}
+
+
+# The lesson's definitions with a switch turned
+
+
+def timed(function: Callable, spent: list[float]) -> Callable:
+    """`function`, which from now on appends the seconds of each call to `spent`."""
+
+    def call(*args, **kwargs):
+        start = time.perf_counter()
+        try:
+            return function(*args, **kwargs)
+        finally:
+            spent.append(time.perf_counter() - start)
+
+    return call
+
+
+def train_and_test(space: dict, seed: int) -> dict:
+    """Act two from a fresh start to its stop or its cap, then the exam.
+
+    Args:
+        space: what `definitions` returns, its `settings` changed or not.
+        seed: of the run.
+
+    Returns:
+        The mean return of the exam, frames, seconds (validation included), seconds of validation, validation curve.
+    """
+    curve, judging = [], []
+    space["validate"] = timed(space["validate"], judging)  # `train` looks it up when it runs
+    start = time.perf_counter()
+    run = space["build"](seed)
+    space["train"](run, space["settings"].max_frames, lambda frames, validation: curve.append((frames, validation)))
+    seconds = time.perf_counter() - start
+    if run.best_weights is not None:
+        run.agent.load_state_dict(run.best_weights)
+    returns = exam(space, run.agent, seed)
+    return rounded(
+        {
+            "test_return": returns,
+            "frames": run.frames,
+            "seconds": seconds,
+            "validation_seconds": sum(judging),
+            "curve": curve,
+        }
+    )
+
+
+def exam(space: dict, agent: Callable, seed: int) -> float:
+    """The mean return of the one exam that every agent of this benchmark sits."""
+    returns = space["evaluate"](agent, EXAM_EPISODES, space["settings"].test_seed + 1_000 * seed)
+    return returns.mean().item()
+
+
+@functools.cache
+def warm_up() -> None:
+    """Pay for what the first training in a process costs once: imports, the allocator, the first batch."""
+    space = definitions(seed=0)
+    space["validate"] = lambda run: 0.0
+    space["train"](space["build"](0), first_frames(space["settings"]))
+
+
+def first_frames(settings) -> int:
+    """Frames, in whole batches, after which a run has made its first updates."""
+    return settings.batch_frames * (settings.warm_up // settings.batch_frames + 2)
 
 
 def run_ablation(name: str, seed: int) -> dict:
-    """Act two with some settings changed, then the exam."""
-    import torch
-
-    torch.set_num_threads(1)
+    """Act two with one of the lesson's switches turned."""
+    warm_up()
     space = definitions(seed)
-    settings = replace(space["settings"], **ABLATIONS[name])
-    space["settings"] = settings
-    start = time.perf_counter()
-    run = space["build"](seed)
-    space["train"](run, settings.max_frames)
-    seconds = time.perf_counter() - start
-    run.agent.load_state_dict(run.best_weights)
-    returns = space["evaluate"](run.agent, 100, settings.test_seed + 1_000 * seed)
-    return {"test_return": returns.mean().item(), "frames": run.frames, "seconds": seconds}
+    space["settings"] = replace(space["settings"], **space["switches"][name])
+    return train_and_test(space, seed)
 
 
-def run_job(job: tuple[str, str, int]) -> tuple[str, str, int, dict]:
-    group, name, seed = job
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
-    if group == "notebook":
-        return group, name, seed, run_notebook(seed)
-    if group == "ablations":
-        return group, name, seed, run_ablation(name, seed)
-    from benchmarks.sb3_dqn import run_peer
-
-    return group, name, seed, run_peer(name, seed, definitions(seed))
+def switches() -> list[str]:
+    return list(definitions(seed=0)["switches"])
 
 
-def environment() -> dict:
-    """What the numbers were measured with."""
-    packages = ["torch", "torchrl", "tensordict", "gymnasium"]
-    return {name: version(name) for name in packages} | {
-        "python": platform.python_version(),
-        "cpu": cpu_name(),
-        "cores": os.cpu_count(),
-        "date": date.today().isoformat(),
-        "command": "make bench",
-    }
-
-
-def cpu_name() -> str:
-    info = Path("/proc/cpuinfo")
-    names = [line for line in info.read_text().splitlines() if line.startswith("model name")] if info.exists() else []
-    return names[0].split(":")[1].strip() if names else platform.processor()
-
-
-def read_results() -> dict:
-    return json.loads(RESULTS.read_text()) if RESULTS.exists() else {"runs": {}}
-
-
-def store(results: dict, group: str, name: str, seed: int, result: dict) -> None:
-    results["measured with"] = environment()
-    results["runs"].setdefault(group, {}).setdefault(name, {})[str(seed)] = result
-    RESULTS.parent.mkdir(exist_ok=True)
-    draft = RESULTS.with_suffix(".draft")
-    draft.write_text(json.dumps(results, indent=1) + "\n")
-    draft.replace(RESULTS)
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seeds", type=int, default=10)
-    parser.add_argument("--groups", nargs="*", default=["notebook", "ablations", "peers"])
-    arguments = parser.parse_args()
-    seeds = range(FIRST_SEED, FIRST_SEED + arguments.seeds)
-    names = {"notebook": ["lesson 07"], "ablations": list(ABLATIONS), "peers": ["TorchRL", "Stable-Baselines3"]}
-    results = read_results()
-    jobs = [(group, name, seed) for group in arguments.groups for seed in seeds for name in names[group]]
-    todo = [job for job in jobs if str(job[2]) not in results["runs"].get(job[0], {}).get(job[1], {})]
-    print(f"{len(jobs) - len(todo)} of {len(jobs)} runs are there already")
-    # Peers are compared with each other, so they run one after the other, seed by seed, not side by side.
-    together = [job for job in todo if job[0] != "peers"]
-    with multiprocessing.get_context("spawn").Pool(os.cpu_count(), maxtasksperchild=1) as pool:
-        for number, done in enumerate(pool.imap_unordered(run_job, together), 1):
-            store(results, *done)
-            print(f"{number}/{len(together)}", *done, flush=True)
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        for done in pool.imap(run_job, [job for job in todo if job[0] == "peers"]):
-            store(results, *done)
-            print(*done, flush=True)
-    for group in arguments.groups:
-        print(f"\n{group}\n{table(results['runs'][group])}")
-
-
-if __name__ == "__main__":
-    main()
+NOTEBOOK = Group(
+    file="07_dqn",
+    jobs=lambda count: [("act two", seed) for seed in seeds(count)],
+    measure=lambda arm, seed: run_notebook(seed),
+    arms=lambda: ["act one", "act two"],
+    code=code,
+    repeats=30,
+    alone=False,
+)
+ABLATIONS = Group(
+    file="07_dqn",
+    jobs=lambda count: [(name, seed) for seed in seeds(count) for name in switches()],
+    measure=lambda name, seed: {name: run_ablation(name, seed)},
+    arms=switches,
+    code=code,
+    repeats=10,
+    alone=False,
+)

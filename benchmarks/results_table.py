@@ -8,24 +8,36 @@ SOLVED = 475
 
 
 def summarise(runs: dict[str, dict]) -> dict:
-    """Solved runs, median frames and median and largest seconds of one arm, {seed: result}."""
+    """One arm, {seed: result}, in a few numbers.
+
+    Returns:
+        `seeds`, `solved`, medians of `frames` and `seconds`, and `slowest`, the largest seconds; `training`, the median
+        of seconds without validation, where that was recorded.
+    """
     seconds = [run["seconds"] for run in runs.values()]
-    return {
+    found = {
         "seeds": len(runs),
         "solved": sum(run["test_return"] >= SOLVED for run in runs.values()),
         "frames": statistics.median(run["frames"] for run in runs.values()),
         "seconds": statistics.median(seconds),
         "slowest": max(seconds),
     }
+    if all("validation_seconds" in run for run in runs.values()):
+        found["training"] = statistics.median(run["seconds"] - run["validation_seconds"] for run in runs.values())
+    return found
 
 
 def table(arms: dict[str, dict]) -> str:
-    """The arms of one group as a Markdown table."""
+    """The arms of one group as a Markdown table; with a column for training alone where all arms recorded it."""
+    found = {name: summarise(runs) for name, runs in arms.items()}
+    apart = all("training" in arm for arm in found.values())
     rows = ["| | solved | frames, median | seconds, median (worst) |", "|---|---|---|---|"]
-    for name, runs in arms.items():
-        found = summarise(runs)
-        rows.append(
-            f"| {name} | {found['solved']} of {found['seeds']} | {found['frames']:,.0f} | "
-            f"{found['seconds']:.1f} ({found['slowest']:.1f}) |"
+    if apart:
+        rows = [rows[0] + " without validation |", rows[1] + "---|"]
+    for name, arm in found.items():
+        row = (
+            f"| {name} | {arm['solved']} of {arm['seeds']} | {arm['frames']:,.0f} | "
+            f"{arm['seconds']:.1f} ({arm['slowest']:.1f}) |"
         )
+        rows.append(row + f" {arm['training']:.1f} |" if apart else row)
     return "\n".join(rows)
