@@ -243,8 +243,9 @@ class EpisodeScrubber(WidgetView):
             rows.append(
                 _row(self.observation_names[number] if named else f"observation {number}", value, largest or 1.0)
             )
+        caption = escape(self.describe(name, step))
         return (
-            f'<figure style="margin:0 16px 0 0;line-height:1.5">{image}<figcaption>{escape(self.describe(name, step))}</figcaption>'
+            f'<figure style="margin:0 16px 0 0;line-height:1.5">{image}<figcaption>{caption}</figcaption>'
             f'<table style="border-collapse:collapse">{"".join(rows)}</table></figure>'
         )
 
