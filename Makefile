@@ -4,7 +4,7 @@ PORT ?= 8888
 COURSE := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lab check test notebooks lock bench setup-dev setup-bench python
+.PHONY: help setup lab slides student answers wheelhouse check test notebooks lock bench setup-dev setup-bench python
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -14,7 +14,7 @@ lab: setup  ## install what is missing and open the course in JupyterLab
 	@$(COURSE) -m tools.lab --port $(PORT)
 
 setup: python  ## install the pinned course into .venv
-	@$(PYTHON) tools/setup.py
+	@$(PYTHON) tools/setup.py $(if $(WHEELHOUSE),--wheelhouse "$(WHEELHOUSE)")
 
 test: check  ## everything the project's checks run, the slow ones too; does its own set-up, the browser's as well
 	@$(COURSE) -m tools.browser
@@ -35,6 +35,18 @@ bench: setup-bench  ## measure what docs/benchmark.md shows; about 45 minutes (A
 .PHONY: bench-page
 bench-page: setup-dev  ## write docs/benchmark.md anew from the stored results
 	@$(COURSE) -m benchmarks.page
+
+slides: setup-dev  ## build the workshop decks into build/slides: HTML and PDF with notes
+	@$(COURSE) -m tools.slides
+
+student: setup-dev  ## notebooks for a class into build/student: no solutions, no outputs; and a zip
+	@$(COURSE) -m tools.copies student
+
+answers: setup-dev  ## notebooks with their solutions open into build/answers; and a zip
+	@$(COURSE) -m tools.copies answers
+
+wheelhouse: setup  ## all wheels for this platform into build/wheelhouse; then, offline: make lab WHEELHOUSE=dir
+	@$(COURSE) -m tools.wheelhouse
 
 lock: setup-dev  ## pin again from pyproject.toml (UPGRADE=1: move to the newest releases)
 	@$(COURSE) -m tools.lock $(if $(UPGRADE),--upgrade)

@@ -85,6 +85,13 @@ def check_room():
         )
 
 
+def use_wheelhouse(folder):
+    """Let pip take everything from a folder made by `make wheelhouse`, and nothing from a network."""
+    if not os.path.isdir(folder) or not any(name.startswith("torch-") for name in os.listdir(folder)):
+        raise CannotInstall("%s holds no wheels of the course. Where there is a network: make wheelhouse" % folder)
+    os.environ.update(PIP_NO_INDEX="1", PIP_FIND_LINKS=os.path.abspath(folder))
+
+
 def fingerprint(names):
     """One line that changes whenever what is installed has to change."""
     digest = hashlib.sha256(read("pyproject.toml").split(b"[tool.")[0])
@@ -115,18 +122,25 @@ def works(*command):
         return False
 
 
+def torch_pin():
+    return re.search("^torch==[0-9.]+", read("requirements/torch.txt").decode(), re.MULTILINE).group()
+
+
+def pin_files():
+    """What this machine needs beside torch: torch's CUDA build asks for more."""
+    return ["requirements/cuda.txt", "requirements/core.txt"][not works("-c", NEEDS_CUDA) :]
+
+
 def install_torch(pip):
     """Install the build of torch that pip finds for this machine, if its hash is in requirements/torch.txt.
 
     In two steps, because with hashes pip prefers the index's CUDA build to a CPU wheel found through --find-links.
     """
-    pin = re.search("^torch==[0-9.]+", read("requirements/torch.txt").decode(), re.MULTILINE).group()
-    if works(
-        "-c", "import importlib.metadata as m; assert m.version('torch').split('+')[0] == %r" % pin.split("==")[1]
-    ):
+    version = torch_pin().split("==")[1]
+    if works("-c", "import importlib.metadata as m; assert m.version('torch').split('+')[0] == %r" % version):
         return
     folder = os.path.join(VENV, "torch-wheel")
-    run("-m", "pip", "download", "--disable-pip-version-check", "--no-deps", "--dest", folder, pin)
+    run("-m", "pip", "download", "--disable-pip-version-check", "--no-deps", "--dest", folder, torch_pin())
     run(*(pip + ["--no-index", "--find-links", folder, "--require-hashes", "-r", "requirements/torch.txt"]))
     shutil.rmtree(folder)
 
@@ -153,7 +167,7 @@ def install(extras):
         pass
     pip = ["-m", "pip", "install", "--disable-pip-version-check", "--no-deps"]
     install_torch(pip)
-    pins = names[1:] if works("-c", NEEDS_CUDA) else names[2:]
+    pins = pin_files() + names[3:]
     run(*(pip + ["--require-hashes"] + [argument for name in pins for argument in ("-r", name)]))
     run(*(pip + ["--no-build-isolation", "--editable", "."]))
     run("-m", "pip", "--disable-pip-version-check", "check")
@@ -170,9 +184,12 @@ def install(extras):
 def main():
     parser = argparse.ArgumentParser(description="Install the course into .venv.")
     parser.add_argument("extras", nargs="*", help="extras of pyproject.toml to install with it: dev, bench, ...")
-    extras = parser.parse_args().extras
+    parser.add_argument("--wheelhouse", help="a folder of wheels to install from, without any network")
+    arguments = parser.parse_args()
     try:
-        install(extras)
+        if arguments.wheelhouse:
+            use_wheelhouse(arguments.wheelhouse)
+        install(arguments.extras)
     except (CannotInstall, OSError, subprocess.CalledProcessError) as error:
         sys.exit("\nCannot set up the course. %s" % error)
     except KeyboardInterrupt:

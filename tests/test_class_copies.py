@@ -1,0 +1,96 @@
+"""What a teacher hands out: copies without solutions that still run, answers, wheels for a room without a network."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import zipfile
+
+import nbformat
+import pytest
+from conftest import ROOT
+from nbclient import NotebookClient
+from test_fresh_clone import fresh_copy
+
+from tools import copies
+
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+
+
+def by_name(path):
+    return path.stem
+
+
+def solutions(notebook) -> list[str]:
+    return [cell.source for cell in notebook.cells if "solution" in cell.metadata.get("tags", [])]
+
+
+@pytest.fixture(scope="module")
+def student(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("class") / "student"
+    copies.write("student", folder)
+    return folder
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=by_name)
+def test_a_student_copy_holds_the_exercises_and_no_solution_and_no_output(path, student):
+    whole, copy = nbformat.read(path, as_version=4), nbformat.read(student / path.name, as_version=4)
+    assert len(copy.cells) == len(whole.cells) - len(solutions(whole))
+    text = (student / path.name).read_text()
+    assert "@title Solution" not in text and "data:image/png" not in text
+    for solution in solutions(whole):
+        assert solution.removeprefix("# @title Solution (unfold to read)\n") not in [cell.source for cell in copy.cells]
+    exercises = [cell.source for cell in whole.cells if "exercise" in cell.metadata.get("tags", [])]
+    assert exercises == [cell.source for cell in copy.cells if "exercise" in cell.metadata.get("tags", [])]
+    assert len(exercises) >= 1 and not any(cell.get("outputs") for cell in copy.cells)
+
+
+def test_the_archive_holds_what_the_folder_holds(student):
+    with zipfile.ZipFile(f"{student}.zip") as archive:
+        assert (
+            sorted(archive.namelist()) == sorted(path.name for path in student.iterdir()) == [p.name for p in NOTEBOOKS]
+        )
+
+
+def test_answers_are_open(tmp_path):
+    copies.write("answers", tmp_path / "answers")
+    for path in NOTEBOOKS:
+        notebook = nbformat.read(tmp_path / "answers" / path.name, as_version=4)
+        assert solutions(notebook) == solutions(nbformat.read(path, as_version=4)) != []
+        assert not any("jupyter" in cell.metadata or "cellView" in cell.metadata for cell in notebook.cells)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=by_name)
+def test_a_student_copy_runs_from_top_to_bottom(path, student, tmp_path, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    notebook = nbformat.read(student / path.name, as_version=4)
+    NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    assert all(cell.execution_count for cell in notebook.cells if cell.cell_type == "code")
+
+
+@pytest.mark.slow
+def test_from_a_wheelhouse_the_course_installs_without_a_network(tmp_path):
+    wheels = tmp_path / "wheels"
+    python = ROOT / ".venv" / "bin" / "python"
+    subprocess.run([python, "-m", "tools.wheelhouse", wheels], cwd=ROOT, check=True, timeout=900)
+    clone = fresh_copy(tmp_path / "course")
+    refusing = {"PIP_CONFIG_FILE": os.devnull, "PIP_INDEX_URL": "http://127.0.0.1:9/simple", "PIP_FIND_LINKS": ""}
+    env = {**os.environ, **refusing, "HOME": str(tmp_path), "PIP_NO_CACHE_DIR": "1"}
+    alone = subprocess.run(
+        ["make", "setup"], cwd=clone, env={**env, "PIP_RETRIES": "0"}, capture_output=True, text=True
+    )
+    assert alone.returncode != 0, "the refusing index does not refuse: this test would prove nothing"
+    done = subprocess.run(
+        ["make", "setup", f"WHEELHOUSE={wheels}"], cwd=clone, env=env, capture_output=True, text=True, timeout=900
+    )
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    assert "No broken requirements found" in done.stdout
+
+
+def test_a_folder_without_wheels_is_refused_with_the_fix(tmp_path):
+    done = subprocess.run(["make", "setup", f"WHEELHOUSE={tmp_path}"], cwd=ROOT, capture_output=True, text=True)
+    assert (
+        done.returncode != 0
+        and "holds no wheels of the course. Where there is a network: make wheelhouse" in done.stderr
+    )
