@@ -17,6 +17,7 @@ from tensordict import TensorDict
 from course_utils import check
 from course_utils.exercises import core
 from course_utils.exercises.core import Draw, Exercise, Mutant, call, difference, exercises_of, judge
+from tools import misconceptions
 from tools import notebooks as builder
 
 EXERCISES = [exercise for lesson in builder.lessons() for exercise in exercises_of(lesson.stem[:2]).values()]
@@ -231,3 +232,7 @@ def test_feedback_is_escaped():
 
     status, feedback = judge(SIMPLE, answer)
     assert "<script>" not in core.Result("1.1", status, feedback).html
+
+
+def test_the_teachers_page_of_mistakes_is_what_the_checks_know():
+    assert misconceptions.PAGE.read_text() == misconceptions.page(), "run `make notebooks`"

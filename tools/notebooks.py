@@ -309,6 +309,9 @@ def main() -> None:
     except LessonError as error:
         sys.exit(f"\n{error}")
     README.write_text(readme_with_map(README.read_text()))
+    from tools import misconceptions  # it needs what is defined here
+
+    misconceptions.write()
 
 
 if __name__ == "__main__":
