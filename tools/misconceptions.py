@@ -13,8 +13,8 @@ from tools.notebooks import LESSONS, ROOT, course_of
 PAGE = ROOT / "docs" / "misconceptions.md"
 HEAD = """# Mistakes that learners make
 
-Made by `make notebooks` from the checks in `course_utils/exercises/`: the name of a mistake, and the sentence that `check`
-answers to whoever makes it. Good questions to a room: *what would this do?*
+Made by `make notebooks` from the checks in `course_utils/exercises/`: the name of a mistake, and the sentence that
+`check` answers to whoever makes it. Good questions to a room: *what would this do?*
 """
 
 
