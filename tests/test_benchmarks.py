@@ -281,7 +281,7 @@ class TestPage:
         text = built["benchmark.md"].decode()
         assert "Act one solves it on 0 of 30 seeds; act two solves it on 29 of 30 seeds, the median run after" in text
         assert "The whole recipe solves it on 10 of 10 seeds, the median run after 3,250 frames." in text
-        assert "no replay: 6 of 10, 2.4 times the frames; no input scale: 0 of 10." in text
+        assert "no replay: 6 of 10, 2.6 times the frames; no input scale: 0 of 10." in text
         assert (
             "| no input scale | 0 of 10 | 0 % to 28 % | 100.0, 100.0 to 100.0 | 100.0 | not reached | not reached |"
             in text
