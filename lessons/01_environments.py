@@ -647,6 +647,26 @@ show_figure(
 # far behind. Two processes gain little or even lose: a pendulum step is so cheap that handing it
 # over costs more.
 #
+# And with more copies? This was measured once, for up to 256 of them:
+
+# %%
+from course_utils import load_results
+
+measured = load_results("scaling")["runs"]["environments"]
+figure, axes = plt.subplots(figsize=(8, 3.4))
+gains = []
+for name, counts in measured.items():
+    median = {int(count): sorted(found["frames_per_second"])[1] for count, found in counts.items()}
+    axes.plot(list(median), list(median.values()), marker="o", label=name)
+    gains.append(f"{name} {median[max(median)] / median[1]:.1f} (1 to {max(median)} copies)")
+axes.set(xscale="log", yscale="log", xlabel="copies", ylabel="frames per second")
+axes.legend(fontsize=9, loc="upper left")
+show_figure(figure, "Times the frames per second of one copy: " + "; ".join(gains) + ".")
+
+# %% [markdown]
+# `SerialEnv` gains little: it pays its Python calls for each copy. A vector gains for a while, until
+# Gymnasium's own loop over the copies is what takes the time. Tensors go on gaining.
+#
 # So when does `ParallelEnv` pay? Let each step take 10 ms, as in a heavy simulator. A method
 # called on `parallel` is called in each worker.
 

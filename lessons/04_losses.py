@@ -9,7 +9,7 @@
 #       - choose how far a target looks ahead with TD(0), TD(λ) and GAE, and judge actions by it
 #       - write an optimiser step that forgets nothing
 #     prerequisites: lessons 01 to 03 (environments, TensorDict, modules and actors)
-#     minutes: {reading: 30, exercises: 20}
+#     minutes: {reading: 32, exercises: 20}
 # ---
 
 # %% [markdown]
@@ -656,7 +656,7 @@ def gae(reward, value, next_value, terminated, done, gamma, lmbda):
 check("4.3", gae)
 
 # %% [markdown]
-# ## A loss for decisions  (about 37 min to here)
+# ## A loss for decisions  (about 39 min to here)
 #
 # So far the network said what things are worth. A *policy* says how likely each action is, and
 # there is no right answer for a probability. But there is an advantage: did it go better than
@@ -807,7 +807,7 @@ def total_loss(losses):
 check("4.5", total_loss)
 
 # %% [markdown]
-# ## A step that forgets nothing  (about 45 min to here)
+# ## A step that forgets nothing  (about 47 min to here)
 #
 # All losses of TorchRL are used alike. Here is one full update of the DDPG agent from above; each
 # line has a job, and leaving out one of those with a comment raises no error.

@@ -9,7 +9,7 @@
 #       - build a replay buffer from storage, sampler, writer and transform, and write a sampler
 #       - store sub-trajectories and multi-step returns, save a buffer, and go on from it
 #     prerequisites: lessons 01 to 04 (environments, TensorDicts, policies, losses)
-#     minutes: {reading: 30, exercises: 20}
+#     minutes: {reading: 35, exercises: 20}
 # ---
 
 # %% [markdown]
@@ -701,7 +701,7 @@ ReplayLens(memory)
 # written over the first hundred.
 
 # %% [markdown]
-# ## Pieces of trajectories  (about 41 min to here)
+# ## Pieces of trajectories  (about 44 min to here)
 #
 # A recurrent network, or a return over several steps, needs frames in their order. `SliceSampler`
 # draws stretches that lie within one trajectory, and knows them by `traj_ids`. It must also know
@@ -859,7 +859,7 @@ def n_step_rewards(reward, done, gamma, n):
 check("5.5", n_step_rewards)
 
 # %% [markdown]
-# ## Save, load, go on  (about 49 min to here)
+# ## Save, load, go on  (about 54 min to here)
 #
 # A buffer can take hours to fill. `dumps` writes it into a folder, `loads` reads it into a buffer
 # that was built in the same way. The frames are not all there is to it: the writer has to know

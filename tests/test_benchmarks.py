@@ -68,7 +68,6 @@ def times_the(runs: Mapping[str, dict], others: Mapping[str, dict], cost: Cost) 
     return median(runs, cost) / median(others, cost)
 
 
-@pytest.mark.xfail(strict=True, reason="until `make bench` has measured every group once")
 def test_every_group_was_measured():
     missing = [name for name, group in GROUPS.items() if not store.read_group(store.RESULTS, group.file, name)[1]]
     assert set(missing) <= NEEDS_A_GPU
@@ -113,17 +112,45 @@ def test_the_lessons_words_about_each_change_hold():
     found = arms("ablations")
     recipe = found[NO_CHANGE]
     assert share_solved(recipe) == 1
-    assert 0.3 <= share_solved(found["no input scale"]) <= 0.7, "half"
+    scale = found["no input scale"]
+    assert 0.3 <= share_solved(scale) <= 0.7 and times_the(scale, recipe, FRAMES) > 3, "about half, and slowly"
+    greedy = found["no exploration"]
+    assert share_solved(greedy) >= 0.8 and times_the(greedy, recipe, FRAMES) > 2, "arrives, but needs twice the frames"
     plain = found["no failure reward"]
     assert share_solved(plain) < 1 and times_the(plain, recipe, FRAMES) <= 1.5, "quick, but some never arrive"
+    for name in ("no target network", "no replay"):
+        assert share_solved(found[name]) >= 0.9 and times_the(found[name], recipe, FRAMES) <= 1.5, "not missed"
     one = found["one environment"]
-    assert 0.5 <= times_the(one, recipe, FRAMES) <= 1.5 and times_the(one, recipe, SECONDS) > 1.2, "time, not frames"
+    assert share_solved(one) == 1 and times_the(one, recipe, FRAMES) <= 1.5, "no more frames"
+    per_frame = [median(runs, TRAINING) / median(runs, FRAMES) for runs in (one, recipe)]
+    assert per_frame[0] > 1.2 * per_frame[1], "more time to play them"
 
 
 def test_the_lessons_words_about_the_other_library_hold():
-    ours, theirs = (arms("peers")[name] for name in (peers.OURS, peers.SAME_RECIPE))
+    found = arms("peers")
+    ours, theirs = found[peers.OURS], found[peers.SAME_RECIPE]
     assert share_solved(ours) == 1 and share_solved(theirs) == 1, "the same result"
     assert times_the(theirs, ours, TRAINING) < 1, "and the other library is the quicker one"
+
+
+def test_the_lessons_words_about_costs_hold():
+    sizes = {
+        name: dict(zip(*figures.medians_of(arm, "milliseconds"), strict=True)) for name, arm in arms("updates").items()
+    }
+    batch, width = sizes["batch_size"], sizes["width"]
+    assert batch[128] / batch[32] < 2.5 and width[256] / width[64] < 2.5, (
+        "four times the size, far less than four times"
+    )
+    assert batch[4096] / batch[1024] > 2.5 and width[1024] / width[512] > 2, "at the large end it grows with the size"
+    speed = {
+        name: dict(zip(*figures.medians_of(arm, "frames_per_second"), strict=True))
+        for name, arm in arms("environments").items()
+    }
+    gain = {name: counts[max(counts)] / counts[1] for name, counts in speed.items()}
+    assert gain["SerialEnv"] < 4, "gains little"
+    vector, native = speed["GymWrapper of a SyncVectorEnv"], speed["PendulumEnv (tensors)"]
+    assert vector[16] > 3 * vector[1] and vector[256] < 4 * vector[64], "for a while"
+    assert native[256] > 2.5 * native[64] and gain["PendulumEnv (tensors)"] > 50, "goes on gaining"
 
 
 def test_the_page_is_what_the_stored_results_say():

@@ -75,3 +75,16 @@ def test_minutes_run_upward_and_a_lesson_ends_with_what_was_learned(lesson):
     assert len(minutes) >= 3 and minutes == sorted(minutes)
     assert minutes[-1] <= sum(builder.course_of(lesson)["minutes"].values())
     assert "## What you can do now" in prose(lesson) and "**Try next:**" in prose(lesson)
+
+
+@pytest.mark.parametrize("lesson", LESSONS, ids=lambda path: path.stem)
+def test_the_minutes_of_the_exercises_add_up(lesson):
+    minutes = re.findall(r"^### Exercise .+\((\d+) min\)$", prose(lesson), flags=re.MULTILINE)
+    assert sum(map(int, minutes)) == builder.course_of(lesson)["minutes"]["exercises"]
+
+
+@pytest.mark.parametrize("lesson", LESSONS[1:], ids=lambda path: path.stem)
+def test_the_time_markers_rise_to_no_more_than_the_whole(lesson):
+    markers = list(map(int, re.findall(r"\(about (\d+) min to here\)", prose(lesson))))
+    assert markers == sorted(markers) and len(markers) >= 4
+    assert markers[-1] <= sum(builder.course_of(lesson)["minutes"].values())

@@ -176,9 +176,29 @@ def test_links_and_badges_of_notebooks_point_to_files_that_exist(notebook):
     assert found >= 2, "each notebook links at least its badge and the glossary"
 
 
-@pytest.mark.parametrize("name", ["README.md", "docs/contributing.md", "docs/glossary.md"])
-def test_links_of_documents_point_to_files_that_exist(name):
-    path = ROOT / name
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+EMPHASIS = {"Shift+Enter", "mean", "set", "explores", "not", "class", "script", "three"}
+
+
+@pytest.mark.parametrize("lesson", LESSONS, ids=by_name)
+def test_every_term_a_lesson_introduces_in_bold_is_in_the_glossary(lesson):
+    cells = [cell.source for cell in jupytext.read(lesson, fmt="py:percent").cells if cell.cell_type == "markdown"]
+    bold = set(re.findall(r"(?<!\*)\*\*([^*\n]+)\*\*(?!\*)", "\n".join(cells))) - EMPHASIS
+    terms = {words for words in bold if len(words.split()) <= 2 and not words.endswith((":", "."))}
+    assert not {words.strip("`").lower() for words in terms} - set(builder.glossary())
+
+
+def test_a_term_leads_to_its_explanation_at_its_first_use_only():
+    notebook = nbformat.v4.new_notebook(
+        cells=[nbformat.v4.new_markdown_cell("A **TD error**, **word**, **TD error**.")]
+    )
+    builder.link_terms(notebook)
+    address = f"{builder.repository()}/blob/main/docs/glossary.md#td-error"
+    assert notebook.cells[0].source == f"A [**TD error**]({address}), **word**, **TD error**."
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=by_name)
+def test_links_of_documents_point_to_files_that_exist(path):
     for target in filter(None, (local_target(link, path.parent) for link in links_of(path.read_text()))):
         assert target.exists(), target
 

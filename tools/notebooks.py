@@ -28,6 +28,7 @@ ROOT = Path(__file__).resolve().parents[1]
 LESSONS = ROOT / "lessons"
 NOTEBOOKS = ROOT / "notebooks"
 README = ROOT / "README.md"
+GLOSSARY = ROOT / "docs" / "glossary.md"
 MAP_BEGIN, MAP_END = "<!-- course map: made by `make notebooks` -->\n", "<!-- end of course map -->"
 MAX_BYTES = 1_000_000
 TIMEOUT = 600  # seconds for one cell
@@ -125,6 +126,7 @@ def generate(lesson: Path) -> NotebookNode:
     ]
     notebook.cells = first + notebook.cells
     fill_placeholders(notebook, lesson)
+    link_terms(notebook)
     taken: set[str] = set()
     for cell in notebook.cells:
         cell.id = cell_id(stem, cell, taken)
@@ -163,6 +165,30 @@ def fill_placeholders(notebook: NotebookNode, lesson: Path) -> None:
                 raise LessonError(
                     f"{lesson.name}: nothing can be put in place of {cell.source[cell.source.index('{{') :][:40]}"
                 )
+
+
+def anchor(heading: str) -> str:
+    """The name under which code hosts let one link to a heading."""
+    return re.sub(r"[^\w -]", "", heading.lower()).strip().replace(" ", "-")
+
+
+def glossary() -> dict[str, str]:
+    """Where each term of the glossary is explained: {term in small letters: anchor}; a heading may name several."""
+    headings = re.findall(r"^### (.+)$", GLOSSARY.read_text(), flags=re.MULTILINE)
+    return {term.strip("` ").lower(): anchor(heading) for heading in headings for term in heading.split(",")}
+
+
+def link_terms(notebook: NotebookNode) -> None:
+    """Let the first use of a term, in bold, lead to its explanation."""
+    unused = glossary()
+
+    def linked(found: re.Match) -> str:
+        place = unused.pop(found[1].strip("`").lower(), None)
+        return f"[{found[0]}]({repository()}/blob/main/docs/glossary.md#{place})" if place else found[0]
+
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            cell.source = re.sub(r"(?<![*\[])\*\*([^*\n]+)\*\*(?!\*)", linked, cell.source)
 
 
 def same_cells(ours: NotebookNode, theirs: NotebookNode) -> bool:

@@ -19,6 +19,7 @@ from pathlib import Path
 import nbformat
 
 from tools import browser
+from tools.notebooks import repository
 
 ROOT = Path(__file__).resolve().parents[1]
 SLIDES = ROOT / "slides"
@@ -84,12 +85,12 @@ def picture_tag(label: str, address: str) -> str:
 
 
 def expand(text: str) -> str:
-    """A deck with its pictures written into it.
+    """A deck with its pictures written into it, and the course's address in place of `{{repository}}`.
 
     Raises:
         SlideError: as `picture_tag`.
     """
-    return PICTURE.sub(lambda found: picture_tag(*found.groups()), text)
+    return PICTURE.sub(lambda found: picture_tag(*found.groups()), text.replace("{{repository}}", repository()))
 
 
 def marp(*arguments: str) -> None:
