@@ -150,10 +150,10 @@ def runs_words(arms: Mapping[str, Mapping[str, dict]], costs: Sequence[Cost]) ->
     rows = []
     for name, runs in arms.items():
         returns = [run["test_return"] for run in runs.values()]
-        medians = ", ".join(f"{cost.text(spread(to_solve(runs.values(), cost.of))[1])} {cost.label}" for cost in costs)
+        medians = ", ".join(f"{cost.label} {cost.text(spread(to_solve(runs.values(), cost.of))[1])}" for cost in costs)
         rows.append(
             f"{name}: {solved_of(runs)} runs solved, returns from {min(returns):.0f} to {max(returns):.0f}, "
-            f"median to solve {medians}"
+            f"medians to solve: {medians}"
         )
     return "Every run is a point, failed ones are crosses. " + "; ".join(rows) + "."
 

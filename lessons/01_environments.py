@@ -664,8 +664,9 @@ axes.legend(fontsize=9, loc="upper left")
 show_figure(figure, "Times the frames per second of one copy: " + "; ".join(gains) + ".")
 
 # %% [markdown]
-# `SerialEnv` gains little: it pays its Python calls for each copy. A vector gains for a while, until
-# Gymnasium's own loop over the copies is what takes the time. Tensors go on gaining.
+# `SerialEnv` gains with the first few copies only: it pays its Python calls for each of them. A vector
+# gains longer, until Gymnasium's own loop over the copies is what takes the time. Tensors go on
+# gaining.
 #
 # So when does `ParallelEnv` pay? Let each step take 10 ms, as in a heavy simulator. A method
 # called on `parallel` is called in each worker.

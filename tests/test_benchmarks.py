@@ -146,11 +146,11 @@ def test_the_lessons_words_about_costs_hold():
         name: dict(zip(*figures.medians_of(arm, "frames_per_second"), strict=True))
         for name, arm in arms("environments").items()
     }
-    gain = {name: counts[max(counts)] / counts[1] for name, counts in speed.items()}
-    assert gain["SerialEnv"] < 4, "gains little"
-    vector, native = speed["GymWrapper of a SyncVectorEnv"], speed["PendulumEnv (tensors)"]
-    assert vector[16] > 3 * vector[1] and vector[256] < 4 * vector[64], "for a while"
-    assert native[256] > 2.5 * native[64] and gain["PendulumEnv (tensors)"] > 50, "goes on gaining"
+    serial, vector = speed["SerialEnv"], speed["GymWrapper of a SyncVectorEnv"]
+    native = speed["PendulumEnv (tensors)"]
+    assert serial[4] > 2 * serial[1] and serial[256] < 1.5 * serial[16], "gains with the first few copies only"
+    assert vector[64] > 1.5 * vector[16] and vector[256] < 2 * vector[64], "gains longer"
+    assert native[256] > 2.5 * native[64], "goes on gaining"
 
 
 def test_the_page_is_what_the_stored_results_say():

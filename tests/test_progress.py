@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import types
 
 import pytest
+from jupyter_client.manager import start_new_kernel
 
 from course_utils import check, forget_progress, progress, show_progress
 
@@ -42,14 +42,21 @@ def test_a_gap_is_no_try_and_an_unknown_exercise_is_not_remembered(work):
     assert "○ 0.1" in show_progress().text
 
 
-def test_running_a_solution_cell_is_not_solving(work, monkeypatch):
-    shell = types.SimpleNamespace(user_ns={"In": ["", "# @title Solution (unfold to read)\ncheck(...)"]})
-    monkeypatch.setattr("IPython.get_ipython", lambda: shell)
-    check("0.1", right)
-    assert not (work / progress.FILE).exists()
-    shell.user_ns["In"].append("check(...)")
-    check("0.1", right)
-    assert progress.read(work)["0.1"]["solved"]
+@pytest.mark.parametrize("store_history", [True, False])
+def test_running_a_solution_cell_is_not_solving(work, store_history):
+    """In a real kernel, also in one that keeps no history, as the one of nbval."""
+    manager, kernel = start_new_kernel(cwd=str(work))
+    answer = "from course_utils import check\ncheck('0.1', lambda returns: returns.mean() >= 475)"
+    try:
+        kernel.execute_interactive(
+            f"# @title Solution (unfold to read)\n{answer}", store_history=store_history, timeout=60
+        )
+        assert not (work / progress.FILE).exists()
+        kernel.execute_interactive(answer, store_history=store_history, timeout=60)
+        assert progress.read(work)["0.1"]["solved"]
+    finally:
+        kernel.stop_channels()
+        manager.shutdown_kernel(now=True)
 
 
 @pytest.mark.parametrize("broken", ["{", "[1]", '{"0.1": 3}', '{"0.1": {}}'])
