@@ -21,7 +21,7 @@ SHARE_OF_THE_LOOP = 0.02  # a drawing that took 1 ms is followed by 49 ms withou
 
 
 class LivePlot:
-    """One growing figure, redrawn at most ten times a second, and so seldom that it takes about 2 % of the loop at most.
+    """One growing figure, redrawn at most ten times a second, and so seldom that it costs a loop about 2 % at most.
 
     Use it as a context manager around a loop and feed it with `add`; the same picture stays when the loop is over. It
     draws a small SVG itself, because drawing with matplotlib takes longer than many training steps.

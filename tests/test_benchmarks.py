@@ -300,7 +300,7 @@ class TestPage:
         by_file = {file: text for text, file in words.items()}
         assert "act two: 29 of 30 runs solved" in by_file["benchmark/notebook.svg"]
         assert (
-            "no input scale: 0 of 10 runs solved, returns from 100 to 100, median to solve not reached"
+            "no input scale: 0 of 10 runs solved, returns from 100 to 100, medians to solve: frames not reached"
             in (by_file["benchmark/ablations.svg"])
         )
 
