@@ -349,10 +349,12 @@ def targets(page: Page) -> list[Target]:
         found.append(
             Target(words, times(ratios) if ratios else "", bool(ratios) and statistics.median(ratios) <= limit)
         )
-    ratios = zoo_ratios(arms, peers.ZOO_DQN)
-    measured = f"{ratios[0]:.1f} times (training), {ratios[1]:.1f} times (with validation)" if ratios else ""
-    words = "at least 8 times faster to solved than SB3's DQN with RL-Zoo settings (medians, counted both ways)"
-    return [*found, Target(words, measured, bool(ratios) and min(ratios) >= 8)]
+    words = "at least 8 times faster to solved than SB3's DQN with RL-Zoo settings (medians), "
+    for place, clock in enumerate(["seconds of training", "seconds with validation, which costs all of them the same"]):
+        ratios = zoo_ratios(arms, peers.ZOO_DQN)
+        measured = f"{ratios[place]:.1f} times" if ratios else ""
+        found.append(Target(words + clock, measured, bool(ratios) and ratios[place] >= 8))
+    return found
 
 
 def targets_table(page: Page) -> str:
