@@ -177,7 +177,20 @@ def test_links_and_badges_of_notebooks_point_to_files_that_exist(notebook):
 
 
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-EMPHASIS = {"Shift+Enter", "mean", "set", "explores", "not", "class", "script", "three"}
+EMPHASIS = {
+    "Shift+Enter",
+    "mean",
+    "set",
+    "explores",
+    "not",
+    "class",
+    "script",
+    "three",
+    "input scale",
+    "Exploration",
+    "reward",
+    "replay",
+}
 
 
 @pytest.mark.parametrize("lesson", LESSONS, ids=by_name)
