@@ -679,7 +679,9 @@ memory = TensorDictReplayBuffer(
     priority_key="td_error",
     batch_size=32,
 )
-memory.extend(make_env().rollout(600, break_when_any_done=False))
+player = make_env()
+player.set_seed(0)
+memory.extend(player.rollout(600, break_when_any_done=False))
 frames = memory[:]
 said, said_next = 10 + 0.5 * torch.randn(2, 500, 1)
 target = frames["next", "reward"] + 0.9 * said_next * ~frames["next", "terminated"]
