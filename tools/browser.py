@@ -37,7 +37,8 @@ def install() -> None:
     if hasattr(os, "geteuid") and os.geteuid() == 0 and shutil.which("apt-get"):
         quiet = {"stdout": subprocess.DEVNULL, "env": {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}}
         subprocess.run(["apt-get", "update", "-q"], **quiet)
-        subprocess.run(["apt-get", "install", "-q", "-y", "--no-install-recommends", "chromium"], **quiet)
+        # With what it recommends: fonts are among that.
+        subprocess.run(["apt-get", "install", "-q", "-y", "chromium"], **quiet)
     else:
         subprocess.run([sys.executable, "-m", "playwright", "install", "chromium"])
 
