@@ -18,7 +18,7 @@ from conftest import ROOT
 from packaging.requirements import Requirement
 from rattler import MatchSpec
 
-from tools import lab, lock, setup
+from tools import browser, lab, lock, setup
 
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
@@ -90,6 +90,39 @@ class TestMake:
         lines = (ROOT / ".ci" / "run").read_text().splitlines()
         commands = [line for line in lines if line and not line.startswith(("#", "set ", "cd ", "export CI="))]
         assert commands == ["make test"] and "```bash\nmake test\n```" in (ROOT / "README.md").read_text()
+
+
+class TestBrowser:
+    @pytest.fixture(autouse=True)
+    def nothing_here(self, monkeypatch):
+        monkeypatch.delenv("COURSE_BROWSER", raising=False)
+        monkeypatch.delenv("CI", raising=False)
+        monkeypatch.setattr(browser.shutil, "which", lambda name: name if name == "/opt/chrome" else None)
+        monkeypatch.setattr(browser, "_playwrights_own", lambda: None)
+
+    def test_the_one_that_is_named_is_taken(self, monkeypatch):
+        monkeypatch.setenv("COURSE_BROWSER", "/opt/chrome")
+        assert browser.find() == "/opt/chrome"
+
+    def test_one_that_is_named_and_not_there_is_an_error_and_nothing_is_installed(self, monkeypatch):
+        monkeypatch.setenv("COURSE_BROWSER", "/nowhere")
+        monkeypatch.setattr(browser, "install", lambda: pytest.fail("it installs"))
+        with pytest.raises(SystemExit, match="COURSE_BROWSER names /nowhere, and there is no such program"):
+            browser.main()
+
+    @pytest.mark.parametrize(("ci", "code"), [("", 0), ("false", 0), ("true", 1)])
+    def test_where_none_can_be_had_tests_are_skipped_but_not_in_ci(self, monkeypatch, capsys, ci, code):
+        monkeypatch.setenv("CI", ci)
+        monkeypatch.setattr(browser, "install", lambda: None)
+        with pytest.raises(SystemExit) as left:
+            browser.main()
+        assert left.value.code == code and "apt-get install chromium" in capsys.readouterr().out
+
+    def test_one_that_could_be_installed_is_used(self, monkeypatch, capsys):
+        monkeypatch.setattr(browser, "install", lambda: monkeypatch.setenv("COURSE_BROWSER", "/opt/chrome"))
+        with pytest.raises(SystemExit) as left:
+            browser.main()
+        assert left.value.code == 0 and "Browser tests use /opt/chrome." in capsys.readouterr().out
 
 
 class TestLab:

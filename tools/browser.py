@@ -44,6 +44,8 @@ def install() -> None:
 
 
 def main() -> None:
+    if not find() and "COURSE_BROWSER" in os.environ:
+        sys.exit(f"COURSE_BROWSER names {os.environ['COURSE_BROWSER']}, and there is no such program. {FIX}")
     if not find():
         print("No browser found; installing Chromium for the browser tests ...", flush=True)
         install()
