@@ -46,8 +46,8 @@ class BreakItLab(WidgetView):
         picture = self._overview()
         count = len(arms[self.recipe])
         html = (
-            f"<details><summary>Your prediction first: of {count} seeds each, how many are solved "
-            f"with {escape(', with '.join(self.broken))}? Then unfold.</summary>{picture.html}</details>"
+            f"<details><summary>Your prediction first, then unfold: how many of {count} seeds are solved with "
+            f"{escape('; with '.join(self.broken))}?</summary>{picture.html}</details>"
             "<p>Run this cell to take them one at a time.</p>"
         )
         super().__init__(self._make_widget, html, picture.text)

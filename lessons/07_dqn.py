@@ -724,14 +724,12 @@ ablations = load_results("07_dqn")["runs"]["ablations"]
 BreakItLab(ablations, solved_at=475, run_one=train_without)
 
 # %% [markdown]
-# <details><summary>All of them in one table (predict first)</summary>
+# <details><summary>All of them in one table, and what we make of it (predict first)</summary>
 #
 # {{table 07_dqn ablations}}
 #
 # "Solved" is the exam's rule. Frames and seconds count until the validation stopped the run or the
 # cap was reached, validation included. (To repeat it: <code>make bench</code>.)
-#
-# </details>
 #
 # The culprit is the **input scale**: without it only about half of the runs get there, and slowly.
 # **Exploration** comes next: an agent that never tries anything at random usually arrives as well
@@ -745,6 +743,8 @@ BreakItLab(ablations, solved_at=475, run_one=train_without)
 # not show that *your* task needs it. The flat values of act one were real, and a good explanation
 # of what we saw; they were not the main reason it was slow. That is what ablations are for. (Ten
 # seeds are few: a difference of one solved run means nothing.)
+#
+# </details>
 #
 # ### Was it TorchRL?
 # **The speed-up is the recipe, not the library.** None of the changes is TorchRL's. Here is the
