@@ -4,7 +4,7 @@ PORT ?= 8888
 COURSE := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lab slides student answers wheelhouse check test notebooks lock bench setup-dev setup-bench python
+.PHONY: help setup lab slides student answers wheelhouse check test notebooks lock bench bench-page setup-dev setup-bench python
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -32,7 +32,6 @@ notebooks: setup-dev  ## rebuild and execute the notebooks whose lesson changed 
 bench: setup-bench  ## measure what docs/benchmark.md shows; about 45 minutes (ARGS='--groups time --seeds 2': a part)
 	@$(COURSE) -m benchmarks $(ARGS)
 
-.PHONY: bench-page
 bench-page: setup-dev  ## write docs/benchmark.md anew from the stored results
 	@$(COURSE) -m benchmarks.page
 

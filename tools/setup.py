@@ -128,7 +128,8 @@ def torch_pin():
 
 def pin_files():
     """What this machine needs beside torch: torch's CUDA build asks for more."""
-    return ["requirements/cuda.txt", "requirements/core.txt"][not works("-c", NEEDS_CUDA) :]
+    cuda = ["requirements/cuda.txt"] if works("-c", NEEDS_CUDA) else []
+    return cuda + ["requirements/core.txt"]
 
 
 def install_torch(pip):
