@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+
+import nbformat
 import pytest
 
 from tools import notebooks as builder
@@ -49,3 +52,16 @@ def test_a_lesson_that_is_not_fit_is_refused(tmp_path, monkeypatch, code, words)
     with pytest.raises(builder.LessonError, match=f"(?s){words}"):
         builder.build(lesson)
     assert not (tmp_path / "50_x.ipynb").exists()
+
+
+@pytest.mark.parametrize(("failures", "built"), [(2, True), (3, False)])
+def test_a_kernel_that_did_not_start_is_started_again(monkeypatch, failures, built):
+    left = [RuntimeError(builder.NO_KERNEL)] * failures
+
+    def run_cells(notebook, name):
+        if left:
+            raise left.pop()
+
+    monkeypatch.setattr(builder, "run_cells", run_cells)
+    with contextlib.nullcontext() if built else pytest.raises(builder.LessonError, match="Kernel died"):
+        builder.execute(nbformat.v4.new_notebook(), "a lesson")

@@ -9,10 +9,10 @@ import zipfile
 import nbformat
 import pytest
 from conftest import ROOT
-from nbclient import NotebookClient
 from test_fresh_clone import fresh_copy
 
 from tools import copies
+from tools import notebooks as builder
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
@@ -62,10 +62,10 @@ def test_answers_are_open(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=by_name)
-def test_a_student_copy_runs_from_top_to_bottom(path, student, tmp_path, monkeypatch):
+def test_a_student_copy_runs_from_top_to_bottom(path, student, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     notebook = nbformat.read(student / path.name, as_version=4)
-    NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    builder.execute(notebook, path.stem)
     assert all(cell.execution_count for cell in notebook.cells if cell.cell_type == "code")
 
 

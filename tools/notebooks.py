@@ -32,6 +32,8 @@ GLOSSARY = ROOT / "docs" / "glossary.md"
 MAP_BEGIN, MAP_END = "<!-- course map: made by `make notebooks` -->\n", "<!-- end of course map -->"
 MAX_BYTES = 1_000_000
 TIMEOUT = 600  # seconds for one cell
+# Two kernels that start at the same moment can be given the same port; then one of them never answers.
+STARTS, NO_KERNEL = 3, "Kernel died before replying to kernel_info"
 
 
 class LessonError(Exception):
@@ -211,12 +213,7 @@ def is_current(lesson: Path) -> bool:
     return executed and same_cells(generate(lesson), built)
 
 
-def execute(notebook: NotebookNode, name: str) -> None:
-    """Run all cells in a fresh kernel and an empty folder, and keep clean outputs.
-
-    Raises:
-        LessonError: a cell fails, or its output is not fit to be committed.
-    """
+def run_cells(notebook: NotebookNode, name: str) -> None:
     code = sum(cell.cell_type == "code" for cell in notebook.cells)
     with tempfile.TemporaryDirectory() as folder, tqdm(total=code, desc=name, unit="cell", file=sys.stdout) as bar:
         client = NotebookClient(
@@ -227,10 +224,22 @@ def execute(notebook: NotebookNode, name: str) -> None:
             resources={"metadata": {"path": folder}},
         )
         client.on_cell_executed = lambda **_: bar.update()
+        client.execute(env={**os.environ, "PYTHONHASHSEED": "0"})
+
+
+def execute(notebook: NotebookNode, name: str) -> None:
+    """Run all cells in a fresh kernel and an empty folder, and keep clean outputs.
+
+    Raises:
+        LessonError: a cell fails, or its output is not fit to be committed.
+    """
+    for attempt in range(STARTS):
         try:
-            client.execute(env={**os.environ, "PYTHONHASHSEED": "0"})
+            run_cells(notebook, name)
+            break
         except Exception as error:
-            raise LessonError(f"{name} does not run: {error}") from error
+            if NO_KERNEL not in str(error) or attempt == STARTS - 1:
+                raise LessonError(f"{name} does not run: {error}") from error
     notebook.metadata["language_info"] = {"name": "python"}  # the kernel adds its exact version here
     for cell in notebook.cells:
         if cell.cell_type == "code":
