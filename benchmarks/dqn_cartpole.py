@@ -40,20 +40,37 @@ def code() -> str:
     return "\n".join(cell.source for cell in cells())
 
 
-def definitions(seed: int) -> dict:
-    """What the lesson defines up to and including its switches, without running what it looks at on the way.
+def defining_cells() -> list[str]:
+    """The code that defines the agent and its training, up to and including the switches.
 
     Raises:
         LookupError: the lesson has no cell with the id 07-switches.
     """
+    sources = []
+    for cell in cells():
+        if not NOT_NEEDED & set(cell.metadata.get("tags", [])):
+            sources.append(cell.source)
+        if cell.metadata.get("id") == "07-switches":
+            return sources
+    raise LookupError(f"{LESSON.name} has no cell with the id 07-switches")
+
+
+def recipe_code() -> str:
+    """The code that groups execute which do not run the whole notebook."""
+    return "\n".join(defining_cells())
+
+
+def definitions(seed: int) -> dict:
+    """What the lesson defines up to and including its switches, without running what it looks at on the way.
+
+    Raises:
+        LookupError: as `defining_cells`.
+    """
     space: dict = {"seed": seed}
     with contextlib.redirect_stdout(io.StringIO()):
-        for cell in cells():
-            if not NOT_NEEDED & set(cell.metadata.get("tags", [])):
-                exec(cell.source, space)
-            if cell.metadata.get("id") == "07-switches":
-                return space
-    raise LookupError(f"{LESSON.name} has no cell with the id 07-switches")
+        for source in defining_cells():
+            exec(source, space)
+    return space
 
 
 def seeds(count: int) -> range:
@@ -234,7 +251,7 @@ ABLATIONS = Group(
     jobs=lambda count: [(name, seed) for seed in seeds(count) for name in switches()],
     measure=lambda name, seed: {name: run_ablation(name, seed)},
     arms=switches,
-    code=code,
+    code=recipe_code,
     repeats=10,
     alone=False,
 )

@@ -45,7 +45,7 @@ GROUP = Group(
     jobs=jobs,
     measure=lambda arm, key: {arm: measure(arm, key)},
     arms=lambda: list(dict.fromkeys(arm for arm, _ in jobs(1))),
-    code=dqn_cartpole.code,
+    code=dqn_cartpole.recipe_code,
     repeats=3,
     missing=missing,
 )

@@ -210,7 +210,7 @@ GROUP = Group(
     jobs=lambda count: [(name, seed) for seed in dqn_cartpole.seeds(count) for name in arms()],
     measure=lambda name, seed: {name: run_peer(name, seed)},
     arms=arms,
-    code=dqn_cartpole.code,
+    code=dqn_cartpole.recipe_code,
     repeats=10,
     pinned=True,
 )

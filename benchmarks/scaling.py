@@ -137,7 +137,7 @@ UPDATES = Group(
     jobs=lambda count: [(setting, size) for setting, sizes in SIZES.items() for size in sizes],
     measure=lambda setting, size: {setting: {"milliseconds": update_milliseconds(REPEATS, **{setting: size})}},
     arms=lambda: list(SIZES),
-    code=dqn_cartpole.code,
+    code=dqn_cartpole.recipe_code,
     repeats=1,
     pinned=True,
 )

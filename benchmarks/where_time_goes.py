@@ -226,7 +226,7 @@ GROUP = Group(
     jobs=lambda count: [("act two", seed) for seed in dqn_cartpole.seeds(count)],
     measure=lambda arm, seed: {arm: measure(seed)},
     arms=lambda: ["act two"],
-    code=dqn_cartpole.code,
+    code=dqn_cartpole.recipe_code,
     repeats=5,
     pinned=True,
 )

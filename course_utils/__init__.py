@@ -21,14 +21,17 @@ _HOME = {
     "flow": "key_flow",
     "forget_progress": "progress",
     "learning_curves": "plotting",
+    "load_checkpoint": "checkpoint",
     "load_results": "stored",
     "record_episode": "video",
+    "save_checkpoint": "checkpoint",
     "seed_everything": "seeding",
     "show": "tree",
     "show_figure": "plotting",
     "show_progress": "progress",
     "show_video": "video",
     "sliders": "knobs",
+    "stop_on_nan": "finite",
     "use_course_style": "plotting",
 }
 __all__ = sorted(_HOME)

@@ -521,13 +521,17 @@ def build(seed):
 # One block of updates. The memory does not change meanwhile, so all its transitions are drawn at
 # once and split. Clipping the gradient keeps a single odd batch from undoing what was learned. (And
 # `fused=True` above lets Adam move all weights in one go: the same numbers, up to rounding, in less
-# time.)
-
+# time.) Should the loss ever become infinite or NaN ("not a number"), `stop_on_nan` ends the run there
+# and names the likely cause: from then on nothing would be learned, however long one waits.
 
 # %%
+from course_utils import stop_on_nan
+
+
 def learn(run):
     for batch in run.buffer.sample().split(settings.batch_size):
         loss = run.loss(batch)["loss"]
+        stop_on_nan(loss, batch, run.loss, at=f"frame {run.frames:,}")
         run.optimiser.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(run.loss.parameters(), max_norm=10.0)
@@ -548,6 +552,7 @@ for panel, (setting, sizes) in zip(panels, measured.items(), strict=True):
     median = {int(size): sorted(result["milliseconds"])[1] for size, result in sizes.items()}
     panel.plot(list(median), list(median.values()), marker="o")
     panel.set(xscale="log", yscale="log", xlabel=setting.replace("_", " "))
+    panel.yaxis.set_minor_formatter("{x:g}")
     costs += [f"{setting} {size}: {cost:.1f} ms" for size, cost in median.items()]
 panels[0].set_ylabel("milliseconds of one update")
 show_figure(figure, "; ".join(costs))
@@ -705,6 +710,9 @@ switches = {
 
 
 # %% tags=["look"]
+from dataclasses import replace
+
+
 def train_without(switch, watch):
     global settings
     recipe = settings
@@ -716,8 +724,6 @@ def train_without(switch, watch):
 
 
 # %% tags=["look"]
-from dataclasses import replace
-
 from course_utils import BreakItLab
 
 ablations = load_results("07_dqn")["runs"]["ablations"]
@@ -766,9 +772,15 @@ BreakItLab(ablations, solved_at=475, run_one=train_without)
 # and the random state belong to the run too. One thing cannot be saved: the inside of Gymnasium's
 # simulators. That is why `train` starts each leg with fresh environments, seeded by the frame it
 # starts at. A run of two legs and a run that was stopped between them then see the same world.
+#
+# The power may also fail *while* the file is written. `save_checkpoint` writes beside the old file
+# and puts the new one in its place when it is whole: at any moment there is a good one.
 
 # %%
+from dataclasses import asdict
 from pathlib import Path
+
+from course_utils import load_checkpoint, save_checkpoint
 
 
 def save(run, path):
@@ -777,16 +789,24 @@ def save(run, path):
     state["buffer"] = run.buffer[:].to_dict()
     state["target_counter"] = run.target.counter
     state["random"] = torch.get_rng_state()
-    Path(path).parent.mkdir(exist_ok=True)
-    torch.save(state, path)
+    state["settings"] = asdict(settings)
+    save_checkpoint(state, path)
 
+
+# %% [markdown]
+# `load` is its mirror image. A run that goes on with other settings is neither the old run nor a
+# new one, so it refuses that. And `load_checkpoint` calls `torch.load` with `weights_only=True`,
+# which accepts tensors, numbers and plain containers, and refuses anything that would have to run
+# code to be loaded: never open a stranger's checkpoint without it.
 
 # %%
 from tensordict import TensorDict
 
 
 def load(path):
-    state = torch.load(path, weights_only=True, map_location=device)
+    state = load_checkpoint(path, map_location=device)
+    if state["settings"] != asdict(settings):
+        raise ValueError(f"{path} was made with other settings: move it away, or set them back.")
     run = build(state["seed"])
     for name in ["loss", "optimiser", "egreedy"]:
         getattr(run, name).load_state_dict(state[name])
@@ -800,19 +820,39 @@ def load(path):
 
 
 # %% [markdown]
-# `weights_only=True` accepts tensors, numbers and plain containers, and refuses anything that
-# would have to run code to be loaded: never open a stranger's checkpoint without it. Now the
-# proof. One run makes two legs; a second one is loaded from the checkpoint after the first leg and
-# makes the second leg alone.
+# So a long run is a row of legs with a checkpoint after each. Started again, the same line goes on
+# from the last checkpoint there is.
+
 
 # %%
-two_legs = build(seed + 1)
-train(two_legs, 1_536)
-save(two_legs, "runs/07_dqn.pt")
-train(two_legs, 512)
+def train_in_legs(seed, frames, path, watch=None):
+    run = load(path) if Path(path).exists() else build(seed)
+    while run.frames < frames and run.best_score < settings.stop_at:
+        train(run, 1_024, watch)
+        save(run, path)
+    return run
 
-resumed = load("runs/07_dqn.pt")
-train(resumed, 512)
+
+# %% [markdown]
+# Now the proof. One run is left in peace. Another one, with the same seed, is interrupted in the
+# middle of its second leg, as your stop button would do it, and then started again.
+
+
+# %%
+def pull_the_plug(frames, validation):
+    if frames > 1_500:
+        raise KeyboardInterrupt(f"at frame {frames:,}")
+
+
+for path in ["runs/07_left_in_peace.pt", "runs/07_interrupted.pt"]:
+    Path(path).unlink(missing_ok=True)  # of an earlier run of this cell
+two_legs = train_in_legs(seed + 1, 2_048, "runs/07_left_in_peace.pt")
+try:
+    train_in_legs(seed + 1, 2_048, "runs/07_interrupted.pt", pull_the_plug)
+except KeyboardInterrupt as interrupt:
+    print("interrupted", interrupt)
+print("the checkpoint is of frame", load("runs/07_interrupted.pt").frames)
+resumed = train_in_legs(seed + 1, 2_048, "runs/07_interrupted.pt")
 
 
 # %%
@@ -828,8 +868,9 @@ print(
 )
 
 # %% [markdown]
-# Identical to the last bit on a CPU: the checkpoint is complete. (On a GPU its own random state
-# would have to be saved too, and even then the last bits are not promised.)
+# What was played after the checkpoint was lost, and played again. The two runs are identical to the
+# last bit on a CPU: the checkpoint is complete. (On a GPU its own random state would have to be
+# saved too, and even then the last bits are not promised.)
 #
 # ### Exercise 7.4: choose with one, judge with the other  (5 min)
 # Once the values have arrived at their size, the max in the target makes them too optimistic: of
