@@ -20,6 +20,7 @@ _HOME = {
     "diagnose": "doctor",
     "flow": "key_flow",
     "forget_progress": "progress",
+    "install_missing": "colab",
     "learning_curves": "plotting",
     "load_checkpoint": "checkpoint",
     "load_results": "stored",

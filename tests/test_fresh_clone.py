@@ -7,14 +7,12 @@ import re
 import signal
 import subprocess
 import time
-import urllib.error
-import urllib.request
-from pathlib import Path
 
 import nbformat
 import pytest
 import yaml
 from conftest import ROOT
+from lab_process import Lab, environment_of_a_newcomer, fresh_copy, status_of
 
 pytestmark = pytest.mark.slow
 INSTALL_SECONDS = 900
@@ -26,19 +24,6 @@ for distribution in importlib.metadata.distributions():
 """
 
 
-def fresh_copy(folder: Path) -> Path:
-    """The files a clone would hold, uncommitted changes included."""
-    listing = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
-    names = subprocess.run(listing, cwd=ROOT, capture_output=True, check=True, text=True).stdout.split("\0")
-    for name in names:
-        if name and (ROOT / name).is_file():
-            target = folder / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes((ROOT / name).read_bytes())
-            target.chmod((ROOT / name).stat().st_mode)
-    return folder
-
-
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory):
     return fresh_copy(tmp_path_factory.mktemp("learner") / "torchrl-course")
@@ -46,63 +31,12 @@ def clone(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def newcomer(tmp_path_factory):
-    """The environment of somebody who has never run anything here: an empty home, no browser."""
-    home = tmp_path_factory.mktemp("home")
-    kept = {
-        key: value for key, value in os.environ.items() if not key.startswith(("JUPYTER", "VIRTUAL_ENV", "BROWSER"))
-    }
-    return {**kept, "HOME": str(home), "BROWSER": "/bin/false"}
+    return environment_of_a_newcomer(tmp_path_factory.mktemp("home"))
 
 
 def readme_commands() -> list[str]:
     blocks = re.findall(r"```bash\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
     return [line.strip() for block in blocks for line in block.splitlines() if line.strip()]
-
-
-class Lab:
-    """A running `make lab` and what it has printed so far."""
-
-    def __init__(self, clone, env, port):
-        self.log = clone / f"lab-{time.time()}.log"
-        with open(self.log, "w") as log:
-            self.process = subprocess.Popen(
-                ["make", "lab", f"PORT={port}"],
-                cwd=clone,
-                env=env,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                stdin=subprocess.DEVNULL,
-                start_new_session=True,
-            )
-
-    def url(self, within: float) -> str:
-        """Wait for the address with its token, and for the server to answer there."""
-        deadline = time.monotonic() + within
-        while time.monotonic() < deadline:
-            found = re.search(
-                r"http://127\.0\.0\.1:\d+/lab/tree/work/00_start_here\.ipynb\?token=\w+", self.log.read_text()
-            )
-            if found:
-                return found.group()
-            assert self.process.poll() is None, self.log.read_text()[-3000:]
-            time.sleep(0.1)
-        raise TimeoutError(self.log.read_text()[-3000:])
-
-    def stop(self):
-        if self.process.poll() is None:
-            os.killpg(self.process.pid, signal.SIGTERM)
-            self.process.wait(20)
-
-
-def status_of(url: str) -> int:
-    for _ in range(50):
-        try:
-            return urllib.request.urlopen(url, timeout=5).status
-        except urllib.error.HTTPError as error:
-            return error.code
-        except urllib.error.URLError:
-            time.sleep(0.1)
-    raise TimeoutError(url)
 
 
 def test_the_readmes_commands_are_the_ones_tried_here():

@@ -89,13 +89,19 @@ def badge() -> str:
 
 
 def setup_cell() -> str:
+    pythons = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["requires-python"]
     return (
-        "# Set-up: installs the course where it is missing (Colab, a bare kernel); otherwise does nothing.\n"
+        "# Set-up: installs what is missing here (Colab, a bare kernel); never torch, matplotlib or ipywidgets.\n"
         "import importlib.util\n"
         "import os\n\n"
         'if importlib.util.find_spec("course_utils") is None:\n'
         f'    course = os.environ.get("COURSE_SOURCE", "git+{repository()}")\n'
-        '    %pip install --quiet "{course}"'
+        '    %pip install --quiet --no-deps "{course}"\n'
+        "    importlib.invalidate_caches()\n"
+        '    if importlib.util.find_spec("course_utils") is None:\n'
+        f'        raise ImportError("pip\'s lines above say why. The course needs a network and Python {pythons}.")\n\n'
+        "from course_utils import install_missing\n\n"
+        "install_missing()"
     )
 
 
