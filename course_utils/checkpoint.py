@@ -49,7 +49,9 @@ def save_checkpoint(state: dict[str, Any], path: str | Path) -> None:
 
     path = Path(path)
     draft = path.with_name(path.name + ".draft")
-    kept = f"The checkpoint written before is still in {path}." if path.exists() else "No checkpoint was written."
+    kept = (
+        f"The checkpoint written before is still in {path}." if os.path.exists(path) else "No checkpoint was written."
+    )
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with draft.open("wb") as file:
@@ -70,7 +72,7 @@ def save_checkpoint(state: dict[str, Any], path: str | Path) -> None:
             "Is the disk full (`df -h`), or the folder not yours to write in? Name another path and save again."
         ) from error
     finally:
-        if draft.is_file():
+        if os.path.isfile(draft):
             draft.unlink()
 
 
@@ -92,8 +94,6 @@ def load_checkpoint(path: str | Path, map_location: Any = None) -> Checkpoint:
     import torch
 
     path = Path(path)
-    if not path.is_file():
-        raise CheckpointError(f"There is no checkpoint {path}. Was it saved, and is this the folder it was saved in?")
     check_archive(path)
     try:
         state = torch.load(path, weights_only=True, map_location=map_location)
@@ -102,7 +102,7 @@ def load_checkpoint(path: str | Path, map_location: Any = None) -> Checkpoint:
             f"{path} was not loaded: it holds more than {SAFE_CONTENT}, and to read that, Python would have to run "
             "code from the file. If you wrote it, save its state_dict() instead; a stranger's, delete it."
         ) from error
-    except (RuntimeError, KeyError, EOFError) as error:
+    except Exception as error:  # a wrong bit can raise nearly anything
         raise CheckpointError(f"{path} is not a checkpoint of PyTorch ({first_line(error)}).") from error
     if not isinstance(state, dict):
         raise CheckpointError(f"{path} holds one {type(state).__name__}, not the state of a run.")
@@ -113,18 +113,27 @@ def check_archive(path: Path) -> None:
     """Is the file whole? torch itself does not compare the checksums that it writes.
 
     Raises:
-        CheckpointError: it is not an archive as torch writes it, or is cut short, or a checksum is wrong.
+        CheckpointError: it is not there or may not be read; it is not an archive as torch writes it, or is cut short,
+            or a checksum is wrong.
     """
     fix = "Go on from an earlier checkpoint, or start the run anew; the file is left as it is."
     try:
         with zipfile.ZipFile(path) as archive:
-            damaged = archive.testzip()
-    except (zipfile.BadZipFile, EOFError, OSError) as error:
+            # One bit (0x10) makes an entry a folder, in whose place torch reads whatever was in memory.
+            folders = (entry.filename for entry in archive.infolist() if entry.external_attr & 0x10)
+            damaged = archive.testzip() or next(folders, None)
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
+        raise CheckpointError(
+            f"There is no checkpoint {path}. Was it saved, and is this the folder it was saved in?"
+        ) from error
+    except PermissionError as error:
+        raise CheckpointError(f"{path} may not be read: the file or its folder belongs to somebody else.") from error
+    except Exception as error:  # a wrong bit can raise nearly anything
         raise CheckpointError(
             f"{path} is cut short, or is no checkpoint at all ({first_line(error)}). {fix}"
         ) from error
     if damaged:
-        raise CheckpointError(f"{path} is damaged: the checksum of {damaged} is wrong. {fix}")
+        raise CheckpointError(f"{path} is damaged: {damaged} in it is not what was written. {fix}")
 
 
 def first_line(error: Exception) -> str:

@@ -17,7 +17,8 @@ def stop_on_nan(loss: torch.Tensor, batch: TensorDictBase, module: torch.nn.Modu
     Args:
         loss: the loss of one update, shape `[]`.
         batch: the transitions it was computed on.
-        module: the loss module, or whatever holds the weights.
+        module: the loss module, or whatever holds the weights; only what its `in_keys` name, if it has any, counts as
+            data.
         at: where the run is, such as `frame 1,280`.
 
     Raises:
@@ -29,7 +30,9 @@ def stop_on_nan(loss: torch.Tensor, batch: TensorDictBase, module: torch.nn.Modu
 
 def likely_cause(batch: TensorDictBase, module: torch.nn.Module) -> str:
     """The first of these that holds: bad data, bad weights, numbers that grew too large."""
-    bad = {key: int((~value.isfinite()).sum()) for key, value in numbers(batch).items()}
+    read = getattr(module, "in_keys", None)  # a loss writes into its batch as well, and that is not the data's fault
+    data = batch.select(*read, strict=False) if read else batch
+    bad = {key: int((~value.isfinite()).sum()) for key, value in numbers(data).items()}
     if bad := {key: count for key, count in bad.items() if count}:
         found = ", ".join(f"{count} of the values in {key!r}" for key, count in bad.items())
         return (

@@ -359,6 +359,11 @@ finally:
 # and a batch can be half old, half new: nobody waited. Where workers hold copies, as with the
 # factory above, nothing changes until you call `update_policy_weights_`.
 #
+# Should a worker die (most often the system killed it because memory ran out), the loop ends within
+# seconds with an error: `At least one process failed`, or `Cannot close a process` from the attempt
+# to clear up. A worker that merely stands still, in a simulator that never answers, is waited for
+# without end: then it is you who has to press stop.
+#
 # Two processes took seconds to start for a few frames. CartPole is far too quick to need them;
 # they pay where a step is slow.
 #
@@ -890,6 +895,39 @@ for buffer in (first, second):
     buffer.extend(TensorDict({"x": torch.tensor([70, 80])}, [2]))
     torch.manual_seed(0)
     print(buffer[:]["x"].tolist(), "sample:", buffer.sample()["x"].tolist())
+
+# %% [markdown]
+# ### What `loads` does not notice
+# It believes what it finds. Let the kernel be killed, or the disk be full, while a file is written,
+# so that only half of it is there:
+
+# %%
+half = Path(folder.name) / "saved/storage/x.memmap"
+half.write_bytes(half.read_bytes()[:20])
+third = small_buffer()
+third.loads(f"{folder.name}/saved")
+print(third[:]["x"].tolist())
+
+# %% [markdown]
+# No error, and zeros that nobody ever put in: training would go on with frames that were never
+# played. Nor is a stranger's dump safe, since one of its files (`prefetch.pkl`) can run code when it
+# is loaded. A buffer also has a `state_dict()`, and our `save_checkpoint` writes that into one file
+# that is either whole or refused:
+
+# %%
+from course_utils import load_checkpoint, save_checkpoint
+
+file = Path(folder.name) / "buffer.pt"
+save_checkpoint(first.state_dict(), file)
+fourth = small_buffer()
+fourth.load_state_dict(load_checkpoint(file))
+print(fourth[:]["x"].tolist(), fourth.writer)
+
+file.write_bytes(file.read_bytes()[:-100])
+try:
+    load_checkpoint(file)
+except Exception as error:
+    print(type(error).__name__ + ":", str(error).replace(folder.name, "..."))
 
 # %%
 folder.cleanup()

@@ -768,10 +768,11 @@ BreakItLab(ablations, solved_at=475, run_one=train_without)
 # ## Stop, save, go on exactly  (about 52 min to here)
 #
 # A long run will be interrupted. The network alone is not enough to go on as if nothing had
-# happened: the target network, the optimiser's averages, the replay buffer, the exploration rate
-# and the random state belong to the run too. One thing cannot be saved: the inside of Gymnasium's
-# simulators. That is why `train` starts each leg with fresh environments, seeded by the frame it
-# starts at. A run of two legs and a run that was stopped between them then see the same world.
+# happened: the target network, the optimiser's averages, the replay buffer (what it holds, and where
+# it writes next), the exploration rate and the random state belong to the run too. One thing cannot
+# be saved: the inside of Gymnasium's simulators. That is why `train` starts each leg with fresh
+# environments, seeded by the frame it starts at. A run of two legs and a run that was stopped
+# between them then see the same world.
 #
 # The power may also fail *while* the file is written. `save_checkpoint` writes beside the old file
 # and puts the new one in its place when it is whole: at any moment there is a good one.
@@ -784,9 +785,9 @@ from course_utils import load_checkpoint, save_checkpoint
 
 
 def save(run, path):
-    state = {name: getattr(run, name).state_dict() for name in ["loss", "optimiser", "egreedy"]}
+    parts = ["loss", "optimiser", "egreedy", "buffer"]
+    state = {name: getattr(run, name).state_dict() for name in parts}
     state |= {name: getattr(run, name) for name in ["seed", "frames", "best_score", "best_weights"]}
-    state["buffer"] = run.buffer[:].to_dict()
     state["target_counter"] = run.target.counter
     state["random"] = torch.get_rng_state()
     state["settings"] = asdict(settings)
@@ -799,21 +800,17 @@ def save(run, path):
 # which accepts tensors, numbers and plain containers, and refuses anything that would have to run
 # code to be loaded: never open a stranger's checkpoint without it.
 
+
 # %%
-from tensordict import TensorDict
-
-
 def load(path):
     state = load_checkpoint(path, map_location=device)
     if state["settings"] != asdict(settings):
         raise ValueError(f"{path} was made with other settings: move it away, or set them back.")
     run = build(state["seed"])
-    for name in ["loss", "optimiser", "egreedy"]:
+    for name in ["loss", "optimiser", "egreedy", "buffer"]:
         getattr(run, name).load_state_dict(state[name])
     for name in ["frames", "best_score", "best_weights"]:
         setattr(run, name, state[name])
-    remembered = state["buffer"]["action"].shape
-    run.buffer.extend(TensorDict(state["buffer"], batch_size=remembered, device=device))
     run.target.counter = state["target_counter"]
     torch.set_rng_state(state["random"].cpu())
     return run

@@ -32,9 +32,24 @@ def free_port(wanted: int, tries: int = 50) -> int:
 
 
 def jupyter_command(port: int) -> list[str]:
-    """The JupyterLab of this environment, on this machine's own address, with a token, at the first notebook."""
-    command = [sys.executable, "-m", "jupyterlab", f"--ServerApp.ip={ADDRESS}", f"--ServerApp.port={port}"]
-    command += [f"--ServerApp.root_dir={ROOT}", f"--LabApp.default_url=/lab/tree/{FIRST}"]
+    """The JupyterLab of this environment, on this machine's own address, with a token, at the first notebook.
+
+    What is named here cannot be loosened by the user's own Jupyter settings.
+    """
+    options = {
+        "ServerApp.ip": ADDRESS,
+        "ServerApp.port": port,
+        "ServerApp.port_retries": 50,  # should another server take the port in this moment
+        "ServerApp.sock": "",
+        "ServerApp.root_dir": ROOT,
+        "LabApp.default_url": f"/lab/tree/{FIRST}",
+        "ServerApp.identity_provider_class": "tools.identity.FreshToken",
+        "ServerApp.allow_origin": "",
+        "ServerApp.allow_origin_pat": "",
+        "ServerApp.allow_remote_access": False,
+        "ServerApp.disable_check_xsrf": False,
+    }
+    command = [sys.executable, "-m", "jupyterlab", *(f"--{name}={value}" for name, value in options.items())]
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         command.append("--allow-root")  # containers often have no other user
     return command

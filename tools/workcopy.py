@@ -65,36 +65,48 @@ def read_record(work: Path) -> tuple[dict[str, str], list[Change]]:
         return {}, [Change(aside, "could not be read and was set aside; your notebooks are as they were")]
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Replace a file in one step, so that nobody ever sees half of it."""
+def draft_of(path: Path, text: str) -> Path:
     draft = path.with_name(f"{path.name}.{os.getpid()}.draft")
     draft.write_text(text, encoding="utf-8")
-    draft.replace(path)
+    return draft
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Replace a file in one step, so that nobody ever sees half of it."""
+    draft_of(path, text).replace(path)
 
 
 def write_new(path: Path, text: str) -> bool:
-    """Write a file that must not exist yet; False, and nothing written, if it does."""
+    """Write a file that must not exist yet, in one step; False, and nothing written, if it does."""
+    draft = draft_of(path, text)
     try:
-        with open(path, "x", encoding="utf-8") as file:
-            file.write(text)
+        os.link(draft, path)  # unlike a renaming, it replaces nothing
     except FileExistsError:
         return False
+    except OSError:  # some file systems have no links
+        try:
+            with open(path, "x", encoding="utf-8") as file:
+                file.write(text)
+        except FileExistsError:
+            return False
+    finally:
+        draft.unlink()
     return True
 
 
-def beside(path: Path, record: dict[str, str]) -> Path:
-    """Where a new edition goes when the learner's copy stays: a name that is free or holds an untouched edition."""
+def beside(path: Path, record: dict[str, str], newest: str) -> Path:
+    """Where a new edition goes when the learner's copy stays: a name that is free, or holds it or an untouched one."""
     number = 1
     while True:
         suffix = "" if number == 1 else f"-{number}"
         candidate = path.with_name(f"{path.stem}.new-edition{suffix}.ipynb")
-        if not candidate.exists() or is_untouched(candidate, record):
+        if not candidate.exists() or edition_of(candidate) in (newest, record.get(candidate.name)):
             return candidate
         number += 1
 
 
-def is_untouched(path: Path, record: dict[str, str]) -> bool:
-    return record.get(path.name) == edition(path.read_text(encoding="utf-8", errors="replace"))
+def edition_of(path: Path) -> str:
+    return edition(path.read_text(encoding="utf-8", errors="replace"))
 
 
 def update(notebooks: Path, work: Path) -> list[Change]:
@@ -114,7 +126,7 @@ def update(notebooks: Path, work: Path) -> list[Change]:
                 record[target.name] = newest
                 changes.append(Change(target, "copied for you"))
             continue
-        current = edition(target.read_text(encoding="utf-8", errors="replace"))
+        current = edition_of(target)
         if current == newest:
             record[target.name] = newest
         elif current == record.get(target.name):
@@ -122,7 +134,7 @@ def update(notebooks: Path, work: Path) -> list[Change]:
             record[target.name] = newest
             changes.append(Change(target, "brought up to date (you had not touched it)"))
         elif newest not in (record.get(target.name), record.get(offered)):
-            place = beside(target, record)
+            place = beside(target, record, newest)
             write_whole(place, text)
             record[place.name] = record[offered] = newest
             changes.append(Change(place, f"is the new edition; your own {target.name} stays as it is"))

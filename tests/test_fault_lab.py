@@ -1,0 +1,210 @@
+"""`make lab` under bad circumstances: hostile settings, two at once, notebooks that cannot be read."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+import threading
+import urllib.error
+import urllib.request
+from urllib.parse import urlsplit
+
+import nbformat
+import pytest
+from lab_process import Lab, environment_of_a_newcomer, fresh_copy, status_of
+
+from tools import workcopy
+
+HOSTILE = """
+c.ServerApp.ip = "0.0.0.0"
+c.ServerApp.allow_origin = "*"
+c.ServerApp.allow_remote_access = True
+c.ServerApp.disable_check_xsrf = True
+c.ServerApp.port_retries = 0
+c.ServerApp.token = ""
+c.IdentityProvider.token = ""
+c.PasswordIdentityProvider.token = ""
+c.ServerApp.password = ""
+"""
+PORT = 8940
+SECONDS = 120
+
+
+def cut_json(notebook: str) -> bytes:
+    return notebook[: len(notebook) // 2].encode()
+
+
+def syntax_error(notebook: str) -> bytes:
+    content = nbformat.reads(notebook, as_version=4)
+    content.cells[-1].source += "\ndef mine(:"
+    return nbformat.writes(content).encode()
+
+
+BROKEN = {
+    "01_environments.ipynb": syntax_error,
+    "02_tensordict.ipynb": cut_json,
+    "03_modules_and_policies.ipynb": lambda notebook: b"",
+    "04_losses.ipynb": lambda notebook: b"\xff\xfe\x00 no text at all",
+    "05_collectors_and_buffers.ipynb": lambda notebook: b'{"nbformat": 99, "cells": 3}',
+}
+
+
+def broken_notebooks(work, notebooks) -> dict[str, bytes]:
+    """Make some copies unreadable, each in its way; what they hold."""
+    work.mkdir()
+    broken = {name: spoil((notebooks / name).read_text(encoding="utf-8")) for name, spoil in BROKEN.items()}
+    for name, content in broken.items():
+        (work / name).write_bytes(content)
+    return broken
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory):
+    return fresh_copy(tmp_path_factory.mktemp("learner") / "torchrl-course")
+
+
+@pytest.fixture(scope="module")
+def broken(clone):
+    return broken_notebooks(clone / "work", clone / "notebooks")
+
+
+@pytest.fixture(scope="module")
+def labs(clone, broken, tmp_path_factory):
+    home = tmp_path_factory.mktemp("home")
+    (home / ".jupyter").mkdir()
+    for name in ("jupyter_config", "jupyter_server_config", "jupyter_lab_config"):
+        (home / ".jupyter" / f"{name}.py").write_text(HOSTILE)
+    env = environment_of_a_newcomer(home)
+    command = [sys.executable, "-m", "tools.lab", "--port", str(PORT)]
+    labs = [Lab(clone, env, PORT, command) for _ in range(2)]
+    try:
+        for lab in labs:
+            lab.address = lab.url(within=SECONDS)
+            status_of(lab.address)
+        yield labs
+    finally:
+        for lab in labs:
+            lab.stop()
+
+
+@pytest.mark.slow
+class TestTwoAtOnce:
+    """Really started, in the same moment, on the same port, by somebody whose Jupyter settings leave the door open."""
+
+    def test_both_come_up_on_ports_of_their_own(self, labs):
+        assert [status_of(lab.address) for lab in labs] == [200, 200]
+        assert len({urlsplit(lab.address).port for lab in labs}) == 2
+
+    def test_the_learners_copy_is_whole_and_holds_no_drafts(self, labs, clone, broken):
+        work = clone / "work"
+        wanted = {path.name for path in (clone / "notebooks").glob("*.ipynb")}
+        for name in wanted - set(broken):
+            assert workcopy.edition((work / name).read_text()) == workcopy.edition(
+                workcopy.clear_outputs((clone / "notebooks" / name).read_text())
+            )
+        beside = {name.replace(".ipynb", ".new-edition.ipynb") for name in broken}
+        assert {path.name for path in work.iterdir()} == wanted | beside | {workcopy.RECORD}
+        assert json.loads((work / workcopy.RECORD).read_text())
+
+    def test_notebooks_that_cannot_be_read_are_left_alone(self, labs, clone, broken):
+        assert {name: (clone / "work" / name).read_bytes() for name in broken} == broken
+
+    def test_without_the_token_there_is_no_entry_whatever_the_settings_say(self, labs):
+        for lab in labs:
+            contents = lab.address.split("?")[0].split("/lab/")[0] + "/api/contents"
+            assert status_of(contents) == 403
+            assert status_of(f"{contents}?token=") == 403
+            token = lab.address.split("token=")[1]
+            assert len(token) >= 40 and status_of(f"{contents}?token={token}") == 200
+        assert len({lab.address.split("token=")[1] for lab in labs}) == 2
+
+    def test_the_token_is_not_on_the_command_line(self, labs):
+        listing = subprocess.run(["ps", "-A", "-ww", "-o", "args"], capture_output=True, text=True, check=True).stdout
+        assert "tools.identity.FreshToken" in listing
+        assert not [lab for lab in labs if lab.address.split("token=")[1] in listing]
+
+    def test_only_this_machine_is_listened_to(self, labs):
+        """From a public address of this machine there is no connection; from the local one there is."""
+        for lab in labs:
+            port = urlsplit(lab.address).port
+            with socket.create_connection(("127.0.0.1", port), timeout=5):
+                pass
+            for address in other_addresses():
+                with pytest.raises(OSError):
+                    socket.create_connection((address, port), timeout=5).close()
+
+    def test_pages_of_other_sites_may_not_read_answers(self, labs):
+        address = labs[0].address.split("/lab/")[0] + "/api"  # the version, which needs no token
+        request = urllib.request.Request(address, headers={"Origin": "https://example.org"})
+        with pytest.raises(urllib.error.HTTPError, match="404"):
+            urllib.request.urlopen(request, timeout=10)
+        assert status_of(address) == 200, "without the foreign page there is an answer"
+
+
+def other_addresses() -> list[str]:
+    """Addresses of this machine but 127.0.0.1; the whole block 127.0.0.0/8 is its own, so there is always one."""
+    named = {info[4][0] for info in socket.getaddrinfo(socket.gethostname(), None, socket.AF_INET)}
+    return sorted((named | ({"127.0.0.2"} if sys.platform == "linux" else set())) - {"127.0.0.1"})
+
+
+def test_notebooks_that_cannot_be_read_get_the_lesson_beside_them(tmp_path):
+    (tmp_path / "notebooks").mkdir()
+    for name in BROKEN:
+        notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("1 + 1", id="a")])
+        nbformat.write(notebook, tmp_path / "notebooks" / name)
+    broken = broken_notebooks(tmp_path / "work", tmp_path / "notebooks")
+    workcopy.update(tmp_path / "notebooks", tmp_path / "work")
+    assert {name: (tmp_path / "work" / name).read_bytes() for name in broken} == broken
+    for name in broken:
+        beside = tmp_path / "work" / name.replace(".ipynb", ".new-edition.ipynb")
+        assert nbformat.read(beside, as_version=4).cells[0].source == "1 + 1"
+    assert workcopy.update(tmp_path / "notebooks", tmp_path / "work") == []
+
+
+@pytest.mark.parametrize("links", [True, False], ids=["with links", "on a file system without links"])
+def test_a_new_copy_is_written_once_and_replaces_nothing(tmp_path, monkeypatch, links):
+    if not links:
+
+        def no_link(source, target):
+            raise PermissionError(1, "Operation not permitted")
+
+        monkeypatch.setattr(workcopy.os, "link", no_link)
+    assert workcopy.write_new(tmp_path / "a.ipynb", "one") is True
+    assert workcopy.write_new(tmp_path / "a.ipynb", "two") is False
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["one"]
+
+
+def test_nobody_sees_half_of_a_new_copy(tmp_path):
+    """Else a second `make lab`, or the next one after a power cut, takes the half for the learner's own notebook."""
+    path, text, seen = tmp_path / "a.ipynb", "x" * 20_000_000, set()
+    writer = threading.Thread(target=workcopy.write_new, args=(path, text))
+    writer.start()
+    while writer.is_alive():
+        if path.exists():
+            seen.add(path.stat().st_size)
+    assert seen <= {len(text)} and path.stat().st_size == len(text)
+
+
+def test_two_updates_at_once_lay_one_new_edition_beside_the_learners_own(tmp_path):
+    """The second looks before the first has written down what it did."""
+    (tmp_path / "notebooks").mkdir()
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("1 + 1", id="a")])
+    nbformat.write(notebook, tmp_path / "notebooks" / "01_environments.ipynb")
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work" / "01_environments.ipynb").write_text("mine")
+    for _ in range(2):
+        workcopy.update(tmp_path / "notebooks", tmp_path / "work")
+        (tmp_path / "work" / workcopy.RECORD).unlink()
+    names = sorted(path.name for path in (tmp_path / "work").iterdir())
+    assert names == ["01_environments.ipynb", "01_environments.new-edition.ipynb"]
+
+
+def test_check_works_on_after_a_cell_with_a_syntax_error():
+    from IPython.core.interactiveshell import InteractiveShell
+
+    shell = InteractiveShell()
+    assert shell.run_cell("def solved(returns:\n    return", silent=True).error_before_exec
+    shell.run_cell("from course_utils import check\nanswer = check('0.1', lambda returns: returns.mean() >= 475)")
+    assert "correct" in str(shell.user_ns["answer"].text).lower()
