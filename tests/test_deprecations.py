@@ -35,7 +35,7 @@ def test_in_a_notebooks_cell_it_fails_the_notebooks_run_of_make_test(tmp_path):
     cells = ["import locale", "locale.getdefaultlocale()"]
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in cells])
     nbformat.write(notebook, tmp_path / "sample.ipynb")
-    listing = ["make", "--dry-run", "test", f"COURSE={sys.executable}"]
+    listing = ["make", "--dry-run", "--no-print-directory", "test", f"COURSE={sys.executable}"]
     commands = subprocess.run(listing, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     command = commands.replace("\\\n", "").strip().splitlines()[-1]
     assert "--nbval" in command and command.endswith(" notebooks")

@@ -34,6 +34,17 @@ def differences(mine, theirs, place: str = "") -> list[str]:
     return [] if mine == theirs else [place]
 
 
+def first(entries: dict, count: int) -> dict:
+    return {key: first(value, count) if isinstance(value, dict) else value[:count] for key, value in entries.items()}
+
+
+def as_remembered(state: dict) -> dict:
+    """A checkpoint without the slots of its memory that were never written: they hold whatever was there before."""
+    storage = state["buffer"]["_storage"]
+    written = {**storage, "_storage": first(storage["_storage"], storage["_len"])}
+    return {**state, "buffer": {**state["buffer"], "_storage": written}}
+
+
 @pytest.fixture(scope="module")
 def story(tmp_path_factory):
     """What happened to a run that was killed while it wrote and at random moments, and where its files are."""
@@ -50,7 +61,7 @@ class TestKilled:
     def test_it_ends_bit_for_bit_as_if_nothing_had_happened(self, story):
         folder, events = story
         killed, in_peace = (load_checkpoint(folder / name) for name in ("killed.pt", "in_peace.pt"))
-        assert differences(dict(killed), dict(in_peace)) == [], events
+        assert differences(as_remembered(killed), as_remembered(in_peace)) == [], events
         assert sum(event.get("hit", False) for event in events) >= 2, "it was killed more than once"
 
     def test_a_kill_in_the_middle_of_writing_leaves_the_checkpoint_before(self, story):

@@ -88,7 +88,6 @@ class Trial:
 
     def make(self) -> None:
         """Make the virtual environment anew; releases come with `install`."""
-        self.folder.mkdir(parents=True, exist_ok=True)
         run([sys.executable, "-m", "venv", "--clear", self.folder / "venv"], "Making a virtual environment")
 
     def resolve(self, put_back: list[str]) -> None:
@@ -97,6 +96,7 @@ class Trial:
         Raises:
             CannotTry: none do.
         """
+        self.folder.mkdir(parents=True, exist_ok=True)
         needs = self.folder / "requirements.txt"
         needs.write_text("\n".join([*wanted(self.kind), *self.held, *put_back]) + "\n")
         command = [sys.executable, "-m", "uv", "pip", "compile", needs, "--quiet", "--no-header", "--no-annotate"]
