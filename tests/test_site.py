@@ -354,6 +354,8 @@ def test_a_page_is_accessible(name, viewport, theme, reader):
 
     page = reader(viewport, theme).open(name)
     page.locator("main details").evaluate_all("all => all.forEach(one => one.open = true)")
+    # What is opened fades in, and is pale until it has.
+    page.evaluate("() => Promise.allSettled(document.getAnimations().map(one => one.finished))")
     # `preload` would fetch the style sheets once more.
     options = {"preload": False, "resultTypes": ["violations"]}
     found = Axe().run(page, options=options).response["violations"]
