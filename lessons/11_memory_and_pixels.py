@@ -33,7 +33,7 @@
 # *Fresh* means, as in lesson 07: on seeds used neither for training nor for choosing weights.
 
 # %% tags=["parameters"]
-seed = 0
+seed = 100  # the first one that was not used to find the settings
 
 # %%
 import torch
@@ -502,15 +502,21 @@ check("11.3", slice_starts)
 # %% [markdown]
 # Now train. The same loop, the same settings; swapped are the network and the transforms. Predict: more
 # frames than lesson 07's few thousand, or fewer?
+#
+# Not every start arrives: this loop is as nervous as lesson 07's. So we allow ourselves, before the run, a second
+# start with another seed if the first one gives up. The validation decides that; the exam plays no part in it.
 
 # %% id="11-train-memory" tags=["look"]
-torch.manual_seed(seed)
-with LivePlot(threshold=475, total=pole_settings.max_frames) as live:
-    remembering = train_poles(
-        remembering_agent(), 100_000 * seed, memory_parts, cut_next_like_now, live.add
-    )
-memory_curve = live.curve("validation")
-print(f"Best validation mean {remembering.best_score:.0f} in {remembering.frames:,} frames.")
+for start in [seed, seed + 1]:
+    torch.manual_seed(start)
+    with LivePlot(threshold=475, total=pole_settings.max_frames) as live:
+        remembering = train_poles(
+            remembering_agent(), 100_000 * start, memory_parts, cut_next_like_now, live.add
+        )
+    memory_curve = live.curve("validation")
+    print(f"Best validation mean {remembering.best_score:.0f} in {remembering.frames:,} frames.")
+    if remembering.best_score >= pole_settings.stop_at:
+        break
 
 # %% tags=["look"]
 from course_utils import learning_curves
@@ -609,8 +615,6 @@ size = 9
 
 
 # %%
-
-
 class Catch(EnvBase):
     def __init__(self, count, seed=0):
         super().__init__(batch_size=[count], device=device)
@@ -985,8 +989,8 @@ show_figure(figure, f"Moves for a ball in row 4. {words} With one look all rows 
 
 # %% [markdown]
 # Dark is left, grey is stay, yellow is right; white cannot happen. With one look all rows are alike, because the
-# drift is not in the picture. With two the borders between the colours run aslant: the agent goes where the ball
-# *will* be. And these are the filters of its first layer, one column each: what it looks for in the frame
+# drift is not in the picture. Do the borders between the colours run aslant with two? Then this agent goes where
+# the ball *will* be. And these are the filters of its first layer, one column each: what it looks for in the frame
 # before (above) and in the present one (below), from blue (minus) to red (plus).
 
 # %% tags=["look"]
@@ -1014,7 +1018,7 @@ show_figure(
 # ## Was it luck?  (about 60 min to here)
 #
 # One seed proves little. Both tasks were run on more seeds, none of them used to find the settings. A dot is the
-# exam of one seed; those that failed are among them.
+# exam of one seed and one start; those that failed, if any, are among them.
 
 # %% tags=["look"]
 from course_utils import load_results

@@ -22,7 +22,6 @@ from conftest import ROOT
 from benchmarks import (
     dqn_cartpole,
     figures,
-    memory_and_pixels,
     page,
     peers,
     results_table,

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import fields
-from statistics import median
 
 import pytest
 import torch
@@ -34,16 +32,18 @@ def test_every_arm_ran_on_at_least_five_seeds_not_used_for_tuning(arms):
         assert len(runs) >= 5 and min(map(int, runs)) >= ppo.FIRST_SEED
 
 
-def test_both_tasks_are_solved_on_most_seeds(arms):
+def test_both_tasks_are_solved_on_at_least_four_of_five_seeds(arms):
     for name in ("CartPole", ppo.PENDULUM):
         returns = [run["test_return"] for run in arms[name].values()]
         assert sum(value >= ppo.solved_at(name) for value in returns) >= 0.8 * len(returns)
 
 
-def test_a_learning_rate_of_one_breaks_every_run_and_one_epoch_learns_less(arms):
+def test_the_lessons_words_about_each_change_hold(arms):
     found = {name: [run["test_return"] for run in runs.values()] for name, runs in arms.items()}
-    assert max(found["CartPole, learning rate 1"]) < 50
-    assert median(found["CartPole, one epoch"]) < median(found["CartPole"])
+    assert max(found["CartPole, one epoch"]) < ppo.solved_at("CartPole"), "none gets there in time"
+    assert max(found["CartPole, learning rate 1"]) < 20, "breaks every run"
+    large = found["CartPole, learning rate 0.1"]
+    assert min(large) < 20 < 100 < max(large) < ppo.solved_at("CartPole"), "some never wake up, others recover"
 
 
 def test_only_the_first_episode_of_a_row_counts(lesson):
@@ -69,7 +69,8 @@ def test_a_batch_of_pendulums_is_cut_off_and_never_terminated(lesson):
 
 def test_handing_over_a_batch_leaves_gradients_switched_on(lesson):
     run = lesson["build"](lesson["pendulum_actor"](), 3, lesson["pendulum"], seed=0)
-    next(lesson["pendulum_batches"](run))
+    batches = lesson["pendulum_batches"](run)  # kept: a generator that is collected leaves its `with` blocks
+    next(batches)
     assert torch.is_grad_enabled()
 
 
@@ -84,6 +85,6 @@ def test_learning_moves_actor_and_critic_and_reads_three_instruments(lesson):
     assert moved and all(moved)
 
 
-def test_the_two_tasks_differ_in_settings_only_where_the_lesson_names_them(lesson):
-    shared = [field.name for field in fields(lesson["Settings"]) if field.name in ("batches", "epochs", "clip")]
-    assert all(getattr(lesson["cartpole"], name) == getattr(lesson["pendulum"], name) for name in shared)
+def test_the_two_tasks_share_batches_epochs_and_clipping(lesson):
+    for name in ("batches", "epochs", "clip"):
+        assert getattr(lesson["cartpole"], name) == getattr(lesson["pendulum"], name)

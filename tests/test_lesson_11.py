@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from benchmarks import memory_and_pixels
+from benchmarks import memory_and_pixels, store
 
 
 @pytest.fixture(scope="module")
@@ -38,3 +38,14 @@ def test_a_cell_that_the_benchmark_needs_and_does_not_find_is_named(monkeypatch)
     monkeypatch.setattr(memory_and_pixels, "NEEDED", ["11-nowhere"])
     with pytest.raises(LookupError, match="11-nowhere"):
         memory_and_pixels.code.__wrapped__()
+
+
+@pytest.mark.parametrize(
+    ("group", "passes"), [("memory", memory_and_pixels.MEMORY_PASSES), ("pixels", memory_and_pixels.PIXELS_PASS)]
+)
+def test_on_seeds_that_were_not_used_for_tuning_nobody_passes_without_and_most_pass_with(group, passes):
+    _, arms = store.read_group(store.RESULTS, "11_memory_and_pixels", group)
+    without, with_it = arms.values()
+    assert all(len(runs) >= 5 and min(map(int, runs)) >= memory_and_pixels.FIRST_SEED for runs in (without, with_it))
+    assert max(run["score"] for run in without.values()) < passes
+    assert sum(run["score"] >= passes for run in with_it.values()) >= 0.7 * len(with_it)
