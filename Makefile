@@ -69,11 +69,11 @@ canary: setup-dev  ## run the lessons with the newest releases, upper bounds lef
 lowest: setup-dev  ## run the lessons with the lowest releases that pyproject.toml allows
 	@$(COURSE) -m tools.drift lowest
 
-setup-dev: python
-	@$(PYTHON) tools/setup.py dev
+setup-dev: python  # with the extras of lessons, so that their tests have all of it
+	@$(PYTHON) tools/setup.py dev minari
 
 setup-bench: python
-	@$(PYTHON) tools/setup.py dev bench
+	@$(PYTHON) tools/setup.py dev bench minari
 
 python:
 	@command -v $(PYTHON) > /dev/null || { echo "$(PYTHON) was not found. Install Python 3.11, or name yours: make lab PYTHON=/path/to/python" >&2; exit 1; }

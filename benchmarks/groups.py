@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
-from benchmarks import dqn_cartpole, gpu, notebooks, peers, scaling, where_time_goes
+from benchmarks import (
+    continuous_control,
+    dqn_cartpole,
+    gpu,
+    memory_and_pixels,
+    notebooks,
+    offline_cartpole,
+    peers,
+    ppo_two_tasks,
+    scaling,
+    where_time_goes,
+)
 from benchmarks.group import Group
 
 GROUPS = {
     "notebook": dqn_cartpole.NOTEBOOK,
     "ablations": dqn_cartpole.ABLATIONS,
     "peers": peers.GROUP,
+    "ppo": ppo_two_tasks.GROUP,
+    "control": continuous_control.GROUP,
+    "offline": offline_cartpole.GROUP,
+    "memory": memory_and_pixels.MEMORY,
+    "pixels": memory_and_pixels.PIXELS,
     "time": where_time_goes.GROUP,
     "environments": scaling.ENVIRONMENTS,
     "updates": scaling.UPDATES,

@@ -13,10 +13,12 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from benchmarks import figures, peers, store, where_time_goes
+from benchmarks import figures, peers, ppo_two_tasks, store, where_time_goes
+from benchmarks.continuous_control import PENDULUM_SOLVED
 from benchmarks.dqn_cartpole import NO_CHANGE
 from benchmarks.figures import FRAMES, SECONDS, TRAINING, WITH_VALIDATION, Cost, median_of, solved_of
 from benchmarks.groups import GROUPS
+from benchmarks.memory_and_pixels import MEMORY_PASSES, PIXELS_PASS
 from benchmarks.results_table import SOLVED
 from benchmarks.store import PACKAGES, ROOT
 from benchmarks.summary import (
@@ -260,6 +262,126 @@ def zoo_ratios(arms: Arms, name: str) -> tuple[float, float] | None:
     if any(NEVER in pair for pair in pairs):
         return None
     return pairs[0][0] / pairs[0][1], pairs[1][0] / pairs[1][1]
+
+
+def offline(page: Page) -> None:
+    page.say("## What does offline RL make of a record that no good agent wrote?")
+    stamp, arms = page.group("offline")
+    if not arms:
+        return page.say(not_measured("offline"))
+    rows = []
+    for name, runs in arms.items():
+        returns = ", ".join(f"{run['test_return']:.0f}" for run in runs.values())
+        rows.append([name, solved_of(runs), returns, f"{median_of(runs, 'seconds'):.1f}"])
+    page.say(
+        "**Answer.** Solved: " + "; ".join(f"{name} {solved_of(runs)}" for name, runs in arms.items()) + ".",
+        table(["", "solved", "exam, seed by seed", "processor seconds, median"], rows),
+        f"**How it was measured.** The definitions of lesson 10, {seeds_of(arms)}, none of which was used to find the "
+        "settings. Each seed trains its own players, who write two records: one of random and half-trained play, and "
+        "the *good record*, by the best player alone. Every method makes the same number of updates and never plays "
+        f"before its exam: 100 greedy episodes of CartPole-v1, solved from a mean of {SOLVED}. {measured_with(stamp)}",
+        "**Limits.** One small task and few seeds. CQL's settings were searched by hand, those of IQL were not.",
+    )
+
+
+def ppo(page: Page) -> None:
+    page.say("## Does one PPO loop solve CartPole and Pendulum?")
+    stamp, arms = page.group("ppo")
+    if not arms:
+        return page.say(not_measured("ppo"))
+    passed = {
+        name: sum(run["test_return"] >= ppo_two_tasks.solved_at(name) for run in runs.values())
+        for name, runs in arms.items()
+    }
+    rows = [
+        [
+            name,
+            f"{passed[name]} of {len(runs)}",
+            ", ".join(f"{run['test_return']:.0f}" for run in runs.values()),
+            f"{median_of(runs, 'frames'):,.0f}",
+            f"{median_of(runs, 'cpu_seconds'):.1f}",
+        ]
+        for name, runs in arms.items()
+    ]
+    page.say(
+        "**Answer.** Solved: " + "; ".join(f"{name} {row[1]}" for name, row in zip(arms, rows, strict=True)) + ".",
+        table(["", "solved", "exam, seed by seed", "frames", "processor seconds, median"], rows),
+        f"**How it was measured.** The definitions of lesson 08, {seeds_of(arms)}, none of which was used to find the "
+        f"settings. *Solved*: a mean return of at least {SOLVED} on CartPole-v1, of at least "
+        f"{ppo_two_tasks.PENDULUM_SOLVED} on Gymnasium's Pendulum-v1, over 100 fresh greedy episodes with the weights "
+        "at the end of a run; all runs of an arm have the same length. Pendulum is trained in TorchRL's `PendulumEnv`. "
+        f"Seconds are for training alone. {measured_with(stamp)}",
+        "**Limits.** Few seeds, and the changed arms were not tuned for their change.",
+    )
+
+
+def control(page: Page) -> None:
+    page.say("## What do TD3, SAC and REDQ buy over DDPG on Pendulum?")
+    stamp, arms = page.group("control")
+    if not arms:
+        return page.say(not_measured("control"))
+    passed = {name: [run["test_return"] >= PENDULUM_SOLVED for run in runs.values()] for name, runs in arms.items()}
+    rows = [
+        [
+            name,
+            f"{sum(passed[name])} of {len(runs)}",
+            ", ".join(f"{run['test_return']:.0f}" for run in runs.values()),
+            f"{median_of(runs, 'cpu_seconds'):.1f}",
+        ]
+        for name, runs in arms.items()
+    ]
+    page.say(
+        "**Answer.** Solved: " + "; ".join(f"{name} {sum(each)} of {len(each)}" for name, each in passed.items()) + ".",
+        table(["", "solved", "exam, seed by seed", "processor seconds, median"], rows),
+        f"**How it was measured.** The definitions of lesson 09, {seeds_of(arms)}, none of which was used to find the "
+        f"settings. *Solved* means a mean return of at least {PENDULUM_SOLVED} over 100 fresh greedy episodes of the "
+        "unmodified Pendulum-v1, with the weights at the end of a run; all runs have the same length. Seconds include "
+        f"the validations. {measured_with(stamp)}",
+        "**Limits.** One easy task and few seeds; the settings were found with DDPG and TD3, and nothing was tuned for "
+        "SAC or REDQ.",
+    )
+
+
+def passed_exams(page: Page, group: str, passes: float, exam: str, limits: str) -> None:
+    """What `memory` and `pixels` share: which seeds of each arm passed lesson 11's exam."""
+    stamp, arms = page.group(group)
+    if not arms:
+        return page.say(not_measured(group))
+    passed = {name: sum(run["score"] >= passes for run in runs.values()) for name, runs in arms.items()}
+    rows = [
+        [
+            name,
+            f"{passed[name]} of {len(runs)}",
+            ", ".join(f"{run['score']:.0f}" for run in runs.values()),
+            f"{median_of(runs, 'frames'):,.0f}",
+            f"{median_of(runs, 'cpu_seconds'):.1f}",
+        ]
+        for name, runs in arms.items()
+    ]
+    page.say(
+        "**Answer.** Solved: "
+        + "; ".join(f"{name} {passed[name]} of {len(runs)}" for name, runs in arms.items())
+        + ".",
+        table(["", "solved", "exam, seed by seed", "frames, median", "processor seconds, median"], rows),
+        f"**How it was measured.** The definitions of lesson 11, {seeds_of(arms)}, none of which was used to find the "
+        f"settings. *Solved* means {exam}, with the averaged weights that were best in validation. Frames and seconds "
+        f"count until the validation stopped a run or its cap was reached, validation included. {measured_with(stamp)}",
+        f"**Limits.** {limits} Few seeds; the settings were searched by hand for the arm that remembers.",
+    )
+
+
+def memory(page: Page) -> None:
+    page.say("## What is a memory worth where velocities are hidden?")
+    exam = f"a mean return of at least {MEMORY_PASSES} over 100 fresh greedy episodes of CartPole without velocities"
+    passed_exams(
+        page, "memory", MEMORY_PASSES, exam, "What is hidden shows within two frames: no long memory is needed."
+    )
+
+
+def pixels(page: Page) -> None:
+    page.say("## What is a second look worth in a game of pixels?")
+    exam = f"at least {PIXELS_PASS} % of the balls caught in 500 fresh greedy games of Catch"
+    passed_exams(page, "pixels", PIXELS_PASS, exam, "A game of 9 by 9 pixels, and short episodes.")
 
 
 # Time
@@ -507,6 +629,11 @@ SECTIONS: list[Callable[[Page], None]] = [
     reliability,
     ablations,
     libraries,
+    ppo,
+    control,
+    offline,
+    memory,
+    pixels,
     time,
     environments,
     updates,

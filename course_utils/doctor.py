@@ -17,6 +17,8 @@ from course_utils.colab import is_newer_than_tried
 from course_utils.display import View
 
 FREE_GB = 1.0
+# Extras of single lessons, and the module each one brings.
+OPTIONAL = {"minari": "minari", "tuning": "optuna"}
 SYMBOLS = {"ok": "✔", "warning": "▲", "problem": "✘"}
 
 
@@ -86,6 +88,42 @@ def wanted(package: str) -> str:
 
 def pip_install(*packages: str) -> str:
     return "python -m pip install " + " ".join(f'"{wanted(package)}"' for package in packages)
+
+
+def extra_install(extra: str) -> str:
+    """The command that installs an extra of the course."""
+    return f'python -m pip install "torchrl-course[{extra}]"'
+
+
+def ask_for_extra(extra: str, without: str) -> bool:
+    """Is an optional extra there? Where it is not, print what is missed and the command that installs it.
+
+    Args:
+        extra: its name, as in `torchrl-course[minari]`.
+        without: what happens without it.
+
+    Returns:
+        True where it is installed.
+
+    Raises:
+        ValueError: the course has no extra of this name.
+    """
+    if extra not in OPTIONAL:
+        raise ValueError(f"There is no optional extra {extra!r}; there are: {', '.join(OPTIONAL)}.")
+    if importlib.util.find_spec(OPTIONAL[extra]) is not None:
+        print(f"{extra} is here.")
+        return True
+    print(f"{extra} is not installed: {without}.\nTo install it: {extra_install(extra)}, then restart the kernel.")
+    return False
+
+
+def check_extras() -> Finding:
+    """Which optional extras are there? None is needed, so none is a problem."""
+    there = [extra for extra, module in OPTIONAL.items() if importlib.util.find_spec(module) is not None]
+    absent = [extra for extra in OPTIONAL if extra not in there]
+    words = [f"{', '.join(there)} installed"] if there else []
+    words += [f"{extra} absent ({extra_install(extra)})" for extra in absent]
+    return Finding("optional extras", "ok", "; ".join(words))
 
 
 def check_python() -> Finding:
@@ -246,6 +284,7 @@ CHECKS: list[Callable[[], Finding]] = [
     check_widgets,
     check_disk,
     check_device,
+    check_extras,
     check_place,
 ]
 

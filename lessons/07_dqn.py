@@ -906,4 +906,4 @@ check("7.4", double_target)
 # of 10 for the angle, `gamma=0.99`, a `width` of 64. `DQNLoss(..., double_dqn=True)` is double DQN
 # ready-made.
 #
-# Back to the [map of the course](00_start_here.ipynb).
+# Next: [{{next title}}]({{next file}})

@@ -19,7 +19,17 @@ import numpy as np
 import pytest
 from conftest import ROOT
 
-from benchmarks import dqn_cartpole, figures, page, peers, results_table, runner, scaling, store, where_time_goes
+from benchmarks import (
+    dqn_cartpole,
+    figures,
+    page,
+    peers,
+    results_table,
+    runner,
+    scaling,
+    store,
+    where_time_goes,
+)
 from benchmarks.__main__ import command_for, parse
 from benchmarks.dqn_cartpole import NO_CHANGE
 from benchmarks.figures import FRAMES, SECONDS, TRAINING, Cost
@@ -83,6 +93,27 @@ def test_results_say_what_they_were_measured_with(group):
 def test_every_arm_ran_on_enough_seeds_not_used_for_tuning(group, seeds):
     for runs in arms(group).values():
         assert len(runs) >= seeds and min(map(int, runs)) >= dqn_cartpole.FIRST_SEED
+
+
+def test_the_lessons_words_about_offline_methods_hold():
+    found = arms("offline")
+    assert all(len(runs) >= 5 and min(map(int, runs)) >= dqn_cartpole.FIRST_SEED for runs in found.values())
+    middle = {name: statistics.median(run["test_return"] for run in runs.values()) for name, runs in found.items()}
+    players = statistics.median(np.mean(run["players"]) for run in found["CQL"].values())
+    assert 100 < players < 140 and middle["cloning"] > 1.5 * players, "teachers of about 120 are left behind"
+    assert 0.8 < middle["DQN"] / players < 1.2, "stays where its teachers are"
+    pairs = [(found["CQL"][seed]["test_return"], run["test_return"]) for seed, run in found["cloning"].items()]
+    assert all(cql > clone for cql, clone in pairs), "beats the clone of the same record on every seed"
+    mixed = {name: share_solved(runs) for name, runs in found.items() if not name.startswith("good record")}
+    assert {name for name, share in mixed.items() if share > 0} == {"CQL"} and mixed["CQL"] < 1
+    assert min(cql for cql, _ in pairs) < 300, "far from it on the worst seed"
+    assert 0.9 < middle["CQL"] / middle["good record: CQL"] < 1.1, "about as far as from the good record"
+    assert middle["cloning the best tenth"] < middle["cloning"], "no gain"
+    assert 0.7 < middle["IQL"] / middle["cloning"] < 1, "a little behind the clone"
+    seconds = {name: statistics.median(run["seconds"] for run in runs.values()) for name, runs in found.items()}
+    assert 2 < seconds["IQL"] / seconds["CQL"] < 4, "three times as long"
+    assert 1 < middle["good record: CQL"] / middle["good record: cloning"] < 1.1, "the lead is small"
+    assert middle["good record: DQN"] < middle["good record: cloning"] / 2, "far behind"
 
 
 def test_every_notebook_was_measured():
@@ -207,6 +238,16 @@ def sizes(fact: str, found: dict[int, float]) -> dict[str, dict]:
     return {str(size): {fact: [0.9 * value, value, 1.2 * value]} for size, value in found.items()}
 
 
+def made_up_scores(found: dict[str, list[float]]) -> dict:
+    return {
+        name: {
+            str(100 + place): {"score": score, "frames": 8_192, "cpu_seconds": 20.0, "curve": [[1024, score]]}
+            for place, score in enumerate(scores)
+        }
+        for name, scores in found.items()
+    }
+
+
 def made_up_groups() -> dict[str, dict]:
     act_two = made_up_arm(np.linspace(1.5, 6, 30), failed={29})
     return {
@@ -235,6 +276,26 @@ def made_up_groups() -> dict[str, dict]:
             "00_start_here": {"0": {"seconds": 6.0, "peak_mb": 430}, "1": {"seconds": 8.0, "peak_mb": 430}},
             "07_dqn": {"0": {"seconds": 20.0, "peak_mb": 900}, "1": {"seconds": 22.0, "peak_mb": 910}},
         },
+        "ppo": {
+            name: {
+                str(seed): {"test_return": best, "frames": 40_960, "cpu_seconds": 9.0, "curve": [[1, 40.0]]}
+                for seed in (100, 101)
+            }
+            for name, best in {"CartPole": 490.0, "Pendulum": -160.0}.items()
+        },
+        "control": {
+            name: {
+                "100": {"test_return": best, "cpu_seconds": 10.0, "curve": [[1000, -900.0]]},
+                "101": {"test_return": -400.0, "cpu_seconds": 12.0, "curve": [[1000, -900.0]]},
+            }
+            for name, best in {"DDPG": -150.0, "REDQ": -201.0}.items()
+        },
+        "offline": {
+            name: {str(seed): {"test_return": reached, "seconds": 6.0, "frames": 20_000} for seed in (100, 101)}
+            for name, reached in {"cloning": 60.0, "CQL": 480.0}.items()
+        },
+        "memory": made_up_scores({"no memory": [40.0, 60.0], "memory": [480.0, 470.0]}),
+        "pixels": made_up_scores({"one look": [50.0, 60.0], "two looks": [97.0, 96.0]}),
         "gpu": {
             "batch_size, cpu": sizes("milliseconds", {32: 1.0, 4096: 20}),
             "batch_size, cuda": sizes("milliseconds", {32: 2.0, 4096: 2.5}),
@@ -659,7 +720,7 @@ class TestCommand:
 
 class TestGroups:
     def test_timed_groups_run_alone(self):
-        assert {name for name, group in GROUPS.items() if not group.alone} == {"notebook", "ablations"}
+        assert {name for name, group in GROUPS.items() if not group.alone} == {"notebook", "ablations", "control"}
         assert {"peers", "time"} <= {name for name, group in GROUPS.items() if group.pinned}
 
     def test_peers_are_interleaved_seed_by_seed(self):

@@ -1,0 +1,266 @@
+"""Exercises of lesson 09."""
+
+import torch
+from tensordict import TensorDict, TensorDictBase
+
+from course_utils.exercises.core import Draw, Exercise, Mutant
+
+BATCH = 8
+
+
+def _two_networks(draw: Draw) -> dict:
+    def weights() -> TensorDict:
+        return TensorDict({"weight": draw.normal(3, 2), "bias": draw.normal(3)}, batch_size=[3])
+
+    return {"target": weights(), "online": weights(), "tau": draw.uniform(0.05, 0.4)}
+
+
+def _soft_update(target: TensorDictBase, online: TensorDictBase, tau: float) -> TensorDictBase:
+    return (1 - tau) * target + tau * online
+
+
+def _ends(draw: Draw) -> dict:
+    terminated, truncated = draw.flags(0.4, BATCH, 1), draw.flags(0.4, BATCH, 1)
+    terminated[:3], truncated[:3] = torch.tensor([[True], [False], [False]]), torch.tensor([[False], [True], [False]])
+    return {"terminated": terminated, "truncated": truncated}
+
+
+def _two_critics(draw: Draw) -> dict:
+    values = draw.normal(2, BATCH, 1)
+    return {"reward": draw.normal(BATCH, 1), "next_values": values, **_ends(draw), "gamma": draw.uniform(0.8, 0.98)}
+
+
+def _clipped_target(reward, next_values, terminated, truncated, gamma):
+    return reward + gamma * next_values.amin(0) * ~terminated
+
+
+def _noisy_actions(draw: Draw) -> dict:
+    # Some actions near a limit, some draws far out: both cuts have something to do.
+    action = 1.5 * torch.tanh(draw.normal(BATCH, 1))
+    noise = draw.normal(BATCH, 1)
+    action[0], noise[0] = 1.95, 3.0
+    action[1], noise[1] = 0.1, 4.0
+    return {"next_action": action, "noise": noise, "std": draw.uniform(0.2, 0.4), "clip": draw.uniform(0.45, 0.55)}
+
+
+def _smoothed(next_action, noise, std, clip):
+    return (next_action + (noise * std).clamp(-clip, clip)).clamp(-2.0, 2.0)
+
+
+def _soft_values(draw: Draw) -> dict:
+    ends = _ends(draw)
+    return {
+        "reward": draw.normal(BATCH, 1),
+        "next_values": draw.normal(2, BATCH, 1),
+        "next_log_prob": draw.normal(BATCH, 1),
+        "alpha": draw.uniform(0.2, 0.9),
+        "terminated": ends["terminated"],
+        "gamma": draw.uniform(0.8, 0.98),
+    }
+
+
+def _soft_target(reward, next_values, next_log_prob, alpha, terminated, gamma):
+    return reward + gamma * (next_values.amin(0) - alpha * next_log_prob) * ~terminated
+
+
+def _ten_critics(draw: Draw) -> dict:
+    first = int(draw.integers(1, 9, 1))
+    second = int(draw.integers(first + 1, 10, 1))
+    return {"next_values": draw.normal(10, 12, 1), "jury": torch.tensor([second, first])}
+
+
+def _jury_value(next_values, jury):
+    return next_values[jury].amin(0)
+
+
+EXERCISES = [
+    Exercise(
+        number="9.1",
+        tests="The target network goes the share `tau` of the way to the online network.",
+        draw=_two_networks,
+        reference=_soft_update,
+        mutants=[
+            Mutant(
+                "tau taken for eps",
+                lambda target, online, tau: tau * target + (1 - tau) * online,
+                "Your target network jumps almost all the way. `tau` is the share of the *online* network; what stays "
+                "of the target is `1 - tau`.",
+            ),
+            Mutant(
+                "hard copy",
+                lambda target, online, tau: online.clone(),
+                "This copies everything at once: a hard update. Mix the two, with the share `tau` of the online one.",
+            ),
+            Mutant(
+                "forgets to shrink",
+                lambda target, online, tau: target + tau * online,
+                "You add to the target without taking anything away, so it grows at every update. The two shares must "
+                "add up to 1.",
+            ),
+            Mutant(
+                "moves away",
+                lambda target, online, tau: target + tau * (target - online),
+                "Your target moves *away* from the online network. The way to go is `online - target`.",
+            ),
+        ],
+    ),
+    Exercise(
+        number="9.2",
+        tests="Of two critics the more pessimistic one makes the target; only `terminated` ends the future.",
+        draw=_two_critics,
+        reference=_clipped_target,
+        mutants=[
+            Mutant(
+                "mean of both",
+                lambda reward, next_values, terminated, truncated, gamma: (
+                    reward + gamma * next_values.mean(0) * ~terminated
+                ),
+                "You take the mean of the two critics. An error that flatters one of them still gets through, by half. "
+                "TD3 believes the smaller value.",
+            ),
+            Mutant(
+                "the larger one",
+                lambda reward, next_values, terminated, truncated, gamma: (
+                    reward + gamma * next_values.amax(0) * ~terminated
+                ),
+                "You take the larger value: that is more optimistic than a single critic. Take the smaller.",
+            ),
+            Mutant(
+                "the first critic",
+                lambda reward, next_values, terminated, truncated, gamma: reward + gamma * next_values[0] * ~terminated,
+                "You ask only the first critic. That is DDPG's target; the second one is there to contradict it.",
+            ),
+            Mutant(
+                "stops at truncation",
+                lambda reward, next_values, terminated, truncated, gamma: (
+                    reward + gamma * next_values.amin(0) * ~(terminated | truncated)
+                ),
+                "Your target ends at *every* end. In Pendulum only the clock ends an episode, and a clock is no end of "
+                "the world: ask `terminated` alone.",
+            ),
+            Mutant(
+                "smallest of the batch",
+                lambda reward, next_values, terminated, truncated, gamma: (
+                    reward + gamma * next_values.amin((0, 1)) * ~terminated
+                ),
+                "You take the smallest value of the whole batch. Compare the two critics for each transition: the "
+                "minimum over dimension 0.",
+            ),
+        ],
+    ),
+    Exercise(
+        number="9.3",
+        tests="The noise is cut off first, then the action, so that no target asks about an impossible torque.",
+        draw=_noisy_actions,
+        reference=_smoothed,
+        mutants=[
+            Mutant(
+                "noise not clipped",
+                lambda next_action, noise, std, clip: (next_action + noise * std).clamp(-2.0, 2.0),
+                "A rare large draw carries your action far away from what the actor wanted. Cut the *noise* to "
+                "`-clip` ... `clip` before you add it.",
+            ),
+            Mutant(
+                "action not clipped",
+                lambda next_action, noise, std, clip: next_action + (noise * std).clamp(-clip, clip),
+                "Some of your torques lie beyond 2: the critic has never seen such an action and would guess. Clamp "
+                "the sum to -2 ... 2.",
+            ),
+            Mutant(
+                "clipped before scaling",
+                lambda next_action, noise, std, clip: (next_action + noise.clamp(-clip, clip) * std).clamp(-2.0, 2.0),
+                "You cut the noise before scaling it, so it stays within `clip * std`. Scale by `std` first.",
+            ),
+            Mutant(
+                "not scaled",
+                lambda next_action, noise, std, clip: (next_action + noise.clamp(-clip, clip)).clamp(-2.0, 2.0),
+                "Your noise has a standard deviation of 1. Multiply it by `std` before you cut it off.",
+            ),
+            Mutant(
+                "no noise",
+                lambda next_action, noise, std, clip: next_action.clamp(-2.0, 2.0),
+                "There is no noise in your action: the target asks at a single point, and a narrow false peak there "
+                "would be believed.",
+            ),
+        ],
+    ),
+    Exercise(
+        number="9.4",
+        tests="What follows is worth the smaller value plus a bonus for being undecided, and nothing follows an end.",
+        draw=_soft_values,
+        reference=_soft_target,
+        mutants=[
+            Mutant(
+                "wrong sign",
+                lambda reward, next_values, next_log_prob, alpha, terminated, gamma: (
+                    reward + gamma * (next_values.amin(0) + alpha * next_log_prob) * ~terminated
+                ),
+                "You reward actions that were *likely*, so the policy would freeze. The bonus is "
+                "`-alpha * next_log_prob`: large for a surprising action.",
+            ),
+            Mutant(
+                "no entropy",
+                lambda reward, next_values, next_log_prob, alpha, terminated, gamma: (
+                    reward + gamma * next_values.amin(0) * ~terminated
+                ),
+                "This is TD3's target: the entropy is missing. Subtract `alpha * next_log_prob` from the value.",
+            ),
+            Mutant(
+                "bonus outside",
+                lambda reward, next_values, next_log_prob, alpha, terminated, gamma: (
+                    reward + gamma * next_values.amin(0) * ~terminated - alpha * next_log_prob
+                ),
+                "Your bonus is neither discounted nor switched off at the end. It belongs to the *next* action: put "
+                "it inside, beside the value.",
+            ),
+            Mutant(
+                "bonus survives the end",
+                lambda reward, next_values, next_log_prob, alpha, terminated, gamma: (
+                    reward + gamma * (next_values.amin(0) * ~terminated - alpha * next_log_prob)
+                ),
+                "After a terminated step there is no next action, so there is no bonus for it either: `~terminated` "
+                "must switch off both.",
+            ),
+            Mutant(
+                "mean of both",
+                lambda reward, next_values, next_log_prob, alpha, terminated, gamma: (
+                    reward + gamma * (next_values.mean(0) - alpha * next_log_prob) * ~terminated
+                ),
+                "You take the mean of the two critics. SAC took over TD3's pessimism: the smaller one.",
+            ),
+        ],
+    ),
+    Exercise(
+        number="9.5",
+        tests="Only the critics on the jury are asked, and the more pessimistic of them is believed.",
+        draw=_ten_critics,
+        reference=_jury_value,
+        mutants=[
+            Mutant(
+                "all ten",
+                lambda next_values, jury: next_values.amin(0),
+                "You ask all ten. The smallest of ten is far too pessimistic: ask only the critics that `jury` names.",
+            ),
+            Mutant(
+                "mean of the jury",
+                lambda next_values, jury: next_values[jury].mean(0),
+                "Right jury, but it does not vote by the mean: believe the smaller value.",
+            ),
+            Mutant(
+                "the first two",
+                lambda next_values, jury: next_values[:2].amin(0),
+                "You always ask the first two critics. The jury is drawn anew for each update: index with `jury`.",
+            ),
+            Mutant(
+                "mean of all",
+                lambda next_values, jury: next_values.mean(0),
+                "The mean of all ten is what REDQ's *actor* climbs. The target takes the minimum over the jury.",
+            ),
+            Mutant(
+                "wrong dimension",
+                lambda next_values, jury: next_values[:, jury].amin(0),
+                "You index the transitions in place of the critics. Critics are dimension 0: `next_values[jury]`.",
+            ),
+        ],
+    ),
+]

@@ -1,0 +1,51 @@
+"""What lesson 11 says about its parts, shown on its own definitions."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from benchmarks import memory_and_pixels, store
+
+
+@pytest.fixture(scope="module")
+def lesson() -> dict:
+    return memory_and_pixels.definitions(seed=3)
+
+
+def test_next_rows_agree_with_single_steps_only_if_they_are_cut_where_the_present_ones_are(lesson):
+    poles = lesson["make_cartpoles"](4, 3, lesson["memory_parts"])
+    with torch.no_grad():
+        rollout = poles.rollout(48, lesson["agent"], break_when_any_done=False)
+    cut = lesson["cut_next_like_now"](rollout.clone())["next", "is_init"]
+    assert rollout["is_init"][:, 1:].any(), "no episode ends inside a row: the comparison would show nothing"
+    assert lesson["mismatch"](rollout["next"], cut) < 1e-5
+    assert lesson["mismatch"](rollout["next"], rollout["next", "is_init"]) > 1e-3
+
+
+def test_every_ball_can_be_caught_by_one_who_knows_the_drift_and_not_by_one_who_sees_the_column_only(lesson):
+    assert lesson["caught"](lesson["landing"]) == 1
+    assert lesson["one_look_by_hand"] < 0.95
+
+
+def test_the_filters_reach_the_row_of_the_paddle(lesson):
+    picture = torch.rand(1, lesson["size"], lesson["size"], requires_grad=True)
+    lesson["make_eyes"](1)(picture).sum().backward()
+    assert picture.grad[0, -1].abs().sum() > 0
+
+
+def test_a_cell_that_the_benchmark_needs_and_does_not_find_is_named(monkeypatch):
+    monkeypatch.setattr(memory_and_pixels, "NEEDED", ["11-nowhere"])
+    with pytest.raises(LookupError, match="11-nowhere"):
+        memory_and_pixels.code.__wrapped__()
+
+
+@pytest.mark.parametrize(
+    ("group", "passes"), [("memory", memory_and_pixels.MEMORY_PASSES), ("pixels", memory_and_pixels.PIXELS_PASS)]
+)
+def test_on_seeds_that_were_not_used_for_tuning_nobody_passes_without_and_most_pass_with(group, passes):
+    _, arms = store.read_group(store.RESULTS, "11_memory_and_pixels", group)
+    without, with_it = arms.values()
+    assert all(len(runs) >= 5 and min(map(int, runs)) >= memory_and_pixels.FIRST_SEED for runs in (without, with_it))
+    assert max(run["score"] for run in without.values()) < passes
+    assert sum(run["score"] >= passes for run in with_it.values()) >= 0.7 * len(with_it)
