@@ -6,7 +6,7 @@ COURSE := .venv/bin/python
 DEPRECATED_CALLS := error::DeprecationWarning:__main__,error::PendingDeprecationWarning:__main__,error::FutureWarning:__main__
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lab slides site student answers wheelhouse check test notebooks lock canary lowest coverage bench bench-page setup-dev setup-bench python
+.PHONY: help setup lab slides site student answers wheelhouse check test notebooks lock canary lowest coverage bench bench-page setup-dev python
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -32,7 +32,7 @@ check: setup-dev  ## the fast part: lint, unit tests, notebooks equal to lessons
 notebooks: setup-dev  ## rebuild and execute the notebooks whose lesson changed (FORCE=1: all)
 	@$(COURSE) -m tools.notebooks $(if $(FORCE),--force)
 
-bench: setup-bench  ## measure what docs/benchmark.md shows; about 45 minutes (ARGS='--groups time --seeds 2': a part)
+bench: setup-dev  ## measure what docs/benchmark.md shows; about 45 minutes (ARGS='--groups time --seeds 2': a part)
 	@$(COURSE) -m benchmarks $(ARGS)
 
 bench-page: setup-dev  ## write docs/benchmark.md anew from the stored results
@@ -69,11 +69,8 @@ canary: setup-dev  ## run the lessons with the newest releases, upper bounds lef
 lowest: setup-dev  ## run the lessons with the lowest releases that pyproject.toml allows
 	@$(COURSE) -m tools.drift lowest
 
-setup-dev: python  # with the extras of lessons, so that their tests have all of it
-	@$(PYTHON) tools/setup.py dev minari
-
-setup-bench: python
-	@$(PYTHON) tools/setup.py dev bench minari
+setup-dev: python  # with the extras of lessons and benchmark, so that their tests have all of it
+	@$(PYTHON) tools/setup.py dev minari ray rllib sb3 tuning
 
 python:
 	@command -v $(PYTHON) > /dev/null || { echo "$(PYTHON) was not found. Install Python 3.11, or name yours: make lab PYTHON=/path/to/python" >&2; exit 1; }

@@ -13,7 +13,8 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from benchmarks import figures, peers, ppo_two_tasks, store, where_time_goes
+from benchmarks import figures, peers, ppo_two_tasks, scaling_out, store, tuning, where_time_goes
+from benchmarks import libraries as scripts
 from benchmarks.continuous_control import PENDULUM_SOLVED
 from benchmarks.dqn_cartpole import NO_CHANGE
 from benchmarks.figures import FRAMES, SECONDS, TRAINING, WITH_VALIDATION, Cost, median_of, solved_of
@@ -225,6 +226,57 @@ def libraries(page: Page) -> None:
     )
 
 
+def same_recipe(page: Page) -> None:
+    page.say("## One recipe in four libraries: what does each library's machinery cost?")
+    four_libraries(
+        page,
+        "libraries",
+        "Lesson 07's recipe, written for each library in examples/libraries/.",
+        "One small task, where machinery is most of the time: with a slower environment the same differences shrink. "
+        "SB3's loss is Huber's, the others' is squared. Few seeds: frames to solve vary more by seed than by library.",
+    )
+
+
+def own_settings(page: Page) -> None:
+    page.say("## Each library with the settings that its makers recommend")
+    four_libraries(
+        page,
+        "recommended",
+        "RL-Zoo's settings, those of RLlib's and of TorchRL's example, and CleanRL's defaults for plain PyTorch. RLlib "
+        f"was allowed {scripts.SLOW_FRAMES:,} frames and fewer seeds, because a run takes minutes.",
+        "These settings differ in everything, so no row says anything of a library's speed. All were made to be "
+        "reliable at their full length, not to stop early.",
+    )
+
+
+def four_libraries(page: Page, group: str, what: str, limits: str) -> None:
+    stamp, arms = page.group(group)
+    if not arms:
+        return page.say(not_measured(group))
+    rows = [
+        [
+            name,
+            solved_of(runs),
+            f"{median_of(runs, 'frames'):,.0f}",
+            f"{median_of(runs, 'cpu_seconds'):.1f}",
+            f"{statistics.median(run['frames'] / run['cpu_seconds'] for run in runs.values()):,.0f}",
+            f"{median_of(runs, 'startup_cpu_seconds'):.1f}",
+        ]
+        for name, runs in arms.items()
+    ]
+    heads = ["", "solved", "frames", "core seconds of training", "frames per core second", "core seconds to start"]
+    page.say(
+        "**Answer.** Solved: " + "; ".join(f"{name} {solved_of(runs)}" for name, runs in arms.items()) + ".",
+        table(heads, rows),
+        f"**How it was measured.** {what} {upper(seeds_of(arms))}; for each seed one after the other, "
+        "each in a process of its own with one thread. One judge validates all of them, stops them at the same score "
+        "and examines them; its time is not in the table. Medians over all runs; one that failed counts with what it "
+        "spent. Core seconds are those of the process; Ray's background processes are not in them. "
+        f"{measured_with(stamp)}",
+        f"**Limits.** {limits}",
+    )
+
+
 def blocks_of(arms: Arms) -> str:
     """How many frames lie between two validations, over all runs."""
     curves = [[frames for frames, _ in run["curve"]] for runs in arms.values() for run in runs.values()]
@@ -384,6 +436,51 @@ def pixels(page: Page) -> None:
     passed_exams(page, "pixels", PIXELS_PASS, exam, "A game of 9 by 9 pixels, and short episodes.")
 
 
+def studies(page: Page) -> None:
+    page.say("## What does tuning find, and what does it only claim?")
+    stamp, arms = page.group("tuning")
+    if not arms:
+        return page.say(not_measured("tuning"))
+    rows = []
+    for name, runs in arms.items():
+        true = list(map(tuning.truth, runs.values()))
+        row = [name, f"{statistics.mean(true):.0f}", ", ".join(f"{score:.0f}" for score in true)]
+        if "claimed" in next(iter(runs.values())):
+            facts = [median_of(runs, fact) for fact in ("trials", "finished", "frames", "cpu_seconds")]
+            row += [
+                f"{statistics.mean(run['claimed'] for run in runs.values()):.0f}",
+                *(f"{fact:,.0f}" for fact in facts),
+            ]
+        rows.append(row + ["-"] * (8 - len(row)))
+    heads = [
+        "",
+        "fresh seeds: mean score",
+        "study by study",
+        "claimed: mean",
+        "trials",
+        "finished",
+        "frames",
+        "processor seconds",
+    ]
+    pairs = [(tuning.TPE, tuning.DEFAULT), (tuning.TPE, tuning.BY_HAND), (tuning.TPE, tuning.RANDOM)]
+    gains = [(one, other, *tuning.gain(arms[one], arms[other])) for one, other in pairs]
+    page.say(
+        "**Answer.** "
+        + "; ".join(f"{one} minus {other}: {mean:+.0f} ± {error:.0f}" for one, other, mean, error in gains)
+        + " (mean over studies and its standard error). What winners claim minus what they are worth: "
+        + "; ".join(f"{name} {tuning.overstated(arms[name]):+.0f}" for name in (tuning.TPE, tuning.RANDOM))
+        + ".",
+        table(heads, rows),
+        "**How it was measured.** The definitions of lesson 14: DQN on CartPole-v1 with 2,048 frames; a score is the "
+        "mean of eight greedy validations on the way, of 64 episodes each. A study searches with three seeds per "
+        "setting and as many frames either way; winners, the first guess and lesson 07's recipe are judged on ten "
+        f"fresh seeds, the same for all four. Trials, frames and seconds are medians; {seeds_of(arms)}. "
+        f"{measured_with(stamp)}",
+        "**Limits.** Few studies of about twenty trials, one easy task, and five settings; seconds were taken on a "
+        "busy machine.",
+    )
+
+
 # Time
 
 
@@ -512,6 +609,71 @@ def growth_table(arms: Arms, fact: str, form: str) -> str:
     return table(["", *map(str, sizes)], rows)
 
 
+def more_workers(page: Page) -> None:
+    page.say("## What do more workers bring, by kind of collector?")
+    stamp, arms = page.group("workers")
+    if not arms:
+        return page.say(not_measured("workers"))
+    rows = [
+        [
+            kind,
+            str(run["workers"]),
+            f"{1_000 * run['step_seconds']:.0f}",
+            f"{run['frames_per_second']:,.0f}",
+            f"{scaling_out.times_one_process(run):.1f}",
+            "-" if run["carry"] is None else f"{1_000 * run['carry']:.1f}",
+        ]
+        for kind, runs in arms.items()
+        for run in runs.values()
+    ]
+    slow = {kind: [run for run in runs.values() if run["step_seconds"]] for kind, runs in arms.items()}
+    page.say(
+        "**Answer.** With a simulator that sleeps, frames per second as a multiple of one process beside it: "
+        + "; ".join(
+            f"{kind} {scaling_out.times_one_process(runs[-1]):.1f} with {runs[-1]['workers']} workers"
+            for kind, runs in slow.items()
+            if runs
+        )
+        + ".",
+        table(
+            ["collector", "workers", "ms slept a step", "frames/s", "times one process", "ms to carry a batch"], rows
+        ),
+        "**How it was measured.** Playing and learning with `examples/cluster/train.py`, 16 CartPoles in each worker, "
+        "512 frames a batch; one run of each kind and number, and one process alone just before it. To carry: how long "
+        f"a batch that is ready takes to arrive. {measured_with(stamp)}",
+        "**Limits.** One run each, on a machine that did other things as well: read the multiples, not the frames per "
+        "second. Who sleeps needs no core, so this says nothing of many workers that compute, nor of a network.",
+    )
+
+
+def old_frames(page: Page) -> None:
+    page.say("## What does V-trace make of old frames?")
+    stamp, arms = page.group("staleness")
+    if not arms:
+        return page.say(not_measured("staleness"))
+    medians = {name: statistics.median(run["test_return"] for run in runs.values()) for name, runs in arms.items()}
+    rows = [
+        [
+            name,
+            f"{medians[name]:.0f}",
+            ", ".join(f"{run['test_return']:.0f}" for run in runs.values()),
+            f"{median_of(runs, 'cpu_seconds'):.1f}",
+        ]
+        for name, runs in arms.items()
+    ]
+    page.say(
+        "**Answer.** Median return of the exam: "
+        + "; ".join(f"{name} {median:.0f}" for name, median in medians.items())
+        + ".",
+        table(["", "exam, median", "seed by seed", "processor seconds, median"], rows),
+        f"**How it was measured.** Lesson 12's `train_stale` on CartPole, {seeds_of(arms)}: whoever plays is the "
+        "learner of so many batches ago. *Not corrected*: the learner takes old frames for its own. "
+        f"{measured_with(stamp)}",
+        "**Limits.** One task and one lag, with steps three times as large as the lesson's, so that the policies "
+        "differ; few seeds.",
+    )
+
+
 def environments(page: Page) -> None:
     page.say("## How do frames per second grow with the number of environments?")
     stamp, arms = page.group("environments")
@@ -629,11 +791,16 @@ SECTIONS: list[Callable[[Page], None]] = [
     reliability,
     ablations,
     libraries,
+    same_recipe,
+    own_settings,
     ppo,
     control,
     offline,
     memory,
     pixels,
+    more_workers,
+    old_frames,
+    studies,
     time,
     environments,
     updates,

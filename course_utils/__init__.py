@@ -22,6 +22,7 @@ _HOME = {
     "forget_progress": "progress",
     "install_missing": "colab",
     "learning_curves": "plotting",
+    "library_scripts": "scripts",
     "load_checkpoint": "checkpoint",
     "load_results": "stored",
     "record_episode": "video",

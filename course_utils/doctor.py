@@ -17,8 +17,14 @@ from course_utils.colab import is_newer_than_tried
 from course_utils.display import View
 
 FREE_GB = 1.0
-# Extras of single lessons, and the module each one brings.
-OPTIONAL = {"minari": "minari", "tuning": "optuna"}
+# Extras of single lessons, and modules that are there where the extra is.
+OPTIONAL = {
+    "minari": ("minari",),
+    "ray": ("ray",),
+    "rllib": ("ray", "tree"),
+    "sb3": ("stable_baselines3",),
+    "tuning": ("optuna",),
+}
 SYMBOLS = {"ok": "✔", "warning": "▲", "problem": "✘"}
 
 
@@ -95,6 +101,10 @@ def extra_install(extra: str) -> str:
     return f'python -m pip install "torchrl-course[{extra}]"'
 
 
+def has_extra(extra: str) -> bool:
+    return all(importlib.util.find_spec(module) is not None for module in OPTIONAL[extra])
+
+
 def ask_for_extra(extra: str, without: str) -> bool:
     """Is an optional extra there? Where it is not, print what is missed and the command that installs it.
 
@@ -110,7 +120,7 @@ def ask_for_extra(extra: str, without: str) -> bool:
     """
     if extra not in OPTIONAL:
         raise ValueError(f"There is no optional extra {extra!r}; there are: {', '.join(OPTIONAL)}.")
-    if importlib.util.find_spec(OPTIONAL[extra]) is not None:
+    if has_extra(extra):
         print(f"{extra} is here.")
         return True
     print(f"{extra} is not installed: {without}.\nTo install it: {extra_install(extra)}, then restart the kernel.")
@@ -119,7 +129,7 @@ def ask_for_extra(extra: str, without: str) -> bool:
 
 def check_extras() -> Finding:
     """Which optional extras are there? None is needed, so none is a problem."""
-    there = [extra for extra, module in OPTIONAL.items() if importlib.util.find_spec(module) is not None]
+    there = [extra for extra in OPTIONAL if has_extra(extra)]
     absent = [extra for extra in OPTIONAL if extra not in there]
     words = [f"{', '.join(there)} installed"] if there else []
     words += [f"{extra} absent ({extra_install(extra)})" for extra in absent]

@@ -28,6 +28,7 @@ from benchmarks import (
     runner,
     scaling,
     store,
+    tuning,
     where_time_goes,
 )
 from benchmarks.__main__ import command_for, parse
@@ -114,6 +115,25 @@ def test_the_lessons_words_about_offline_methods_hold():
     assert 2 < seconds["IQL"] / seconds["CQL"] < 4, "three times as long"
     assert 1 < middle["good record: CQL"] / middle["good record: cloning"] < 1.1, "the lead is small"
     assert middle["good record: DQN"] < middle["good record: cloning"] / 2, "far behind"
+
+
+def test_the_lessons_words_about_tuning_hold():
+    found = arms("tuning")
+    assert all(len(runs) >= 5 and min(map(int, runs)) >= tuning.FIRST_SEED for runs in found.values())
+    for search in (tuning.TPE, tuning.RANDOM):
+        for seed, run in found[search].items():
+            assert tuning.truth(run) > tuning.truth(found[tuning.DEFAULT][seed]), "every winner leaves it behind"
+            assert 100_000 <= run["frames"] < 106_144, "the same frames"
+    pairs = [(found[tuning.TPE][seed], run) for seed, run in found[tuning.RANDOM].items()]
+    assert all(ours["trials"] > theirs["trials"] for ours, theirs in pairs), "stopping early bought more trials"
+    gain, error = tuning.gain(found[tuning.TPE], found[tuning.DEFAULT])
+    assert gain > 2 * error, "tuning paid, by the lesson's rule"
+    lines = [
+        run["claimed"] - tuning.truth(run) for search in (tuning.TPE, tuning.RANDOM) for run in found[search].values()
+    ]
+    assert min(lines) < 0 < max(lines), "a line that falls, and one that rises"
+    asked = [run["importances"] for run in found[tuning.TPE].values()]
+    assert max(one["updates"] for one in asked) < 0.3, "updates gets little in the stored ones"
 
 
 def test_every_notebook_was_measured():
@@ -248,6 +268,14 @@ def made_up_scores(found: dict[str, list[float]]) -> dict:
     }
 
 
+def made_up_studies(arm: str) -> dict[str, dict]:
+    """Two studies; a search finds 100 more than the first guess in one, 200 in the other, and claims 250."""
+    spent = {"claimed": 250.0, "trials": 20, "finished": 15, "frames": 100_000, "cpu_seconds": 50.0}
+    gains = {"100": 100.0, "101": 200.0} if arm in (tuning.TPE, tuning.RANDOM) else {"100": 0.0, "101": 0.0}
+    found = spent if arm in (tuning.TPE, tuning.RANDOM) else {}
+    return {seed: {"fresh": [40.0 + gain, 60.0 + gain], **found} for seed, gain in gains.items()}
+
+
 def made_up_groups() -> dict[str, dict]:
     act_two = made_up_arm(np.linspace(1.5, 6, 30), failed={29})
     return {
@@ -262,6 +290,15 @@ def made_up_groups() -> dict[str, dict]:
             peers.SAME_RECIPE: made_up_arm(np.linspace(1, 4, 10)),
             peers.ZOO_DQN: made_up_arm(np.linspace(20, 50, 10), failed={9}),
             peers.ZOO_PPO: made_up_arm(np.linspace(10, 20, 10)),
+        },
+        **{
+            name: {
+                "TorchRL": {
+                    str(seed): {"test_return": 490.0, "frames": 2_560, "cpu_seconds": 2.0, "startup_cpu_seconds": 4.0}
+                    for seed in (100, 101)
+                }
+            }
+            for name in ("libraries", "recommended")
         },
         "time": {"act two": {str(100 + place): made_up_repeat(lesson=2 + place / 10) for place in range(5)}},
         "environments": {
@@ -294,6 +331,25 @@ def made_up_groups() -> dict[str, dict]:
             name: {str(seed): {"test_return": reached, "seconds": 6.0, "frames": 20_000} for seed in (100, 101)}
             for name, reached in {"cloning": 60.0, "CQL": 480.0}.items()
         },
+        "workers": {
+            kind: {
+                str(key): {
+                    "workers": 2,
+                    "step_seconds": step,
+                    "frames_per_second": 1_000.0,
+                    "simulate": 0.8,
+                    "learn": 0.224,
+                    "carry": carry,
+                }
+                for key, step in {2: 0.05, 1_002: 0.0}.items()
+            }
+            for kind, carry in {"sync": None, "async": 0.001}.items()
+        },
+        "staleness": {
+            name: {str(seed): {"test_return": 400.0, "cpu_seconds": 9.0} for seed in (100, 101)}
+            for name in ("fresh", "10 old, V-trace")
+        },
+        "tuning": {name: made_up_studies(name) for name in tuning.ARMS},
         "memory": made_up_scores({"no memory": [40.0, 60.0], "memory": [480.0, 470.0]}),
         "pixels": made_up_scores({"one look": [50.0, 60.0], "two looks": [97.0, 96.0]}),
         "gpu": {
@@ -353,6 +409,10 @@ class TestPage:
         missing = re.findall(r"Not measured.*?--groups (\w+)'", text)
         assert missing == [name for name in GROUPS if name != measured]
         assert text.count("**Answer.**") == text.count("**How it was measured.**") == text.count("**Limits.**") == 1
+
+    def test_tuning_is_judged_study_by_study_on_fresh_seeds(self, built):
+        text = built["benchmark.md"].decode()
+        assert f"{tuning.TPE} minus {tuning.DEFAULT}: +150 ± 50" in text and f"{tuning.RANDOM} +50" in text
 
     def test_the_same_results_give_the_same_bytes(self, made_up, built):
         assert page.build(made_up) == built
@@ -856,7 +916,7 @@ class TestScaling:
 class TestPeers:
     @pytest.fixture
     def lesson(self, space):
-        pytest.importorskip("stable_baselines3", reason="make setup-bench")
+        pytest.importorskip("stable_baselines3", reason='pip install "torchrl-course[sb3]"')
         return dict(space)
 
     @pytest.mark.parametrize(

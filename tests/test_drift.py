@@ -97,11 +97,8 @@ class TestWhatIsTried:
         assert [Requirement(line).name for line in newest] == [Requirement(line).name for line in lowest]
         assert not [part for line in newest for part in Requirement(line).specifier if part.operator[0] in "<=~"]
 
-    def test_lessons_get_every_extra_but_those_for_developers_and_peers(self):
-        assert set(drift.lesson_extras()) == set(lock.pyproject()["project"]["optional-dependencies"]) - {
-            "dev",
-            "bench",
-        }
+    def test_lessons_get_every_extra_but_the_developers(self):
+        assert set(drift.lesson_extras()) == set(lock.pyproject()["project"]["optional-dependencies"]) - {"dev"}
 
     def test_changed_packages_are_told_apart_and_our_own_dependencies_come_first(self):
         before = {"a": "1", "torch": "2.13.0", "same": "1", "gone": "3"}

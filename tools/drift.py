@@ -24,7 +24,7 @@ from tools.run_notebooks import Outcome
 
 ROOT = lock.ROOT
 NOTEBOOKS = ROOT / "notebooks"
-NOT_FOR_LESSONS = {"dev", "bench"}
+NOT_FOR_LESSONS = {"dev"}
 RESOLUTION = {"newest": "highest", "lowest": "lowest-direct"}
 # So that libraries say in the cells' outputs what they are going to take away.
 SHOW_WARNINGS = "default::DeprecationWarning,default::PendingDeprecationWarning,default::FutureWarning"

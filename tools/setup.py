@@ -184,7 +184,7 @@ def install(extras):
 
 def main():
     parser = argparse.ArgumentParser(description="Install the course into .venv.")
-    parser.add_argument("extras", nargs="*", help="extras of pyproject.toml to install with it: dev, bench, ...")
+    parser.add_argument("extras", nargs="*", help="extras of pyproject.toml to install with it: dev, ray, ...")
     parser.add_argument("--wheelhouse", help="a folder of wheels to install from, without any network")
     arguments = parser.parse_args()
     try:

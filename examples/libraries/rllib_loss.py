@@ -1,0 +1,56 @@
+"""CartPole with RLlib's DQN and a penalty on large values added to the loss."""
+
+import torch
+from judge import main
+from quiet_ray import start_ray
+from ray.rllib.algorithms.dqn import DQNConfig
+from ray.rllib.algorithms.dqn.torch.dqn_torch_learner import DQNTorchLearner
+from ray.rllib.core.rl_module.default_model_config import DefaultModelConfig
+
+
+class PenalisingLearner(DQNTorchLearner):
+    def compute_loss_for_module(self, *, fwd_out, **rest):
+        loss = super().compute_loss_for_module(fwd_out=fwd_out, **rest)
+        return loss + 1e-3 * fwd_out["qf_preds"].pow(2).mean()
+
+
+def train(seed, judge):
+    config = (
+        DQNConfig()
+        .environment("CartPole-v1")
+        .training(
+            learner_class=PenalisingLearner,
+            lr=0.0005,
+            train_batch_size_per_learner=32,
+            replay_buffer_config={"type": "EpisodeReplayBuffer", "capacity": 50_000},
+            n_step=1,
+            double_q=False,
+            dueling=False,
+            epsilon=[(0, 1.0), (25_000, 0.02)],
+        )
+        .rl_module(
+            model_config=DefaultModelConfig(
+                fcnet_hiddens=[256],
+                fcnet_activation="tanh",
+                fcnet_bias_initializer="zeros_",
+                head_fcnet_hiddens=[256],
+                head_fcnet_bias_initializer="zeros_",
+            )
+        )
+        .debugging(seed=seed)
+    )
+    algorithm = config.build_algo()
+
+    def act(observations):
+        batch = {"obs": torch.as_tensor(observations)}
+        return algorithm.get_module().forward_inference(batch)["actions"].numpy()
+
+    frames = 0
+    while not judge(act, frames):
+        frames = algorithm.train()["num_env_steps_sampled_lifetime"]
+    algorithm.stop()
+
+
+if __name__ == "__main__":
+    start_ray()
+    main(train, frames=200_000)

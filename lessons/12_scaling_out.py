@@ -1,0 +1,903 @@
+# ---
+# jupyter:
+#   course:
+#     title: "Scaling out: from one process to a cluster"
+#     objectives:
+#       - tell from three times whether more workers will pay, and where they stop paying
+#       - change one process for many, or for a cluster, by changing how the collector is built and nothing else
+#       - see how old the policy behind a batch is, and correct for it with V-trace
+#       - run IMPALA, actors here and a learner there, and lose nothing when a worker dies
+#     prerequisites: lessons 05 (collectors) and 08 (the policy gradient and its ratio)
+#     minutes: {reading: 37, exercises: 20}
+# ---
+
+# %% [markdown]
+# ## Where does the time go?  (about 1 min to here)
+#
+# Your agent needs a day to learn, and you are offered a hundred machines. Will it need a quarter of an
+# hour? Before you say yes, ask where the day goes. An agent does two things in turn: it *plays*
+# (simulator and policy), and it *learns*. More workers play more. They do not learn faster.
+#
+# So we measure first. The task is CartPole, with one addition: a simulator that is as slow as we
+# like. A `Transform` makes each step last longer, as a physics engine or a game would. (It *sleeps*,
+# and a sleeper needs no processor. Remember that: it is what makes this lesson possible on two cores,
+# and also where it flatters.)
+
+# %% tags=["parameters"]
+seed = 0
+
+# %%
+import torch
+from course_utils import choose_device, seed_everything
+
+device = choose_device(
+    "cpu"
+)  # workers are processes, and networks this small gain nothing from a GPU
+seed_everything(seed)
+torch.set_num_threads(1)
+
+# %%
+import time
+
+import gymnasium as gym
+from gymnasium.vector import AutoresetMode
+from torchrl.envs import GymWrapper, Transform, TransformedEnv
+
+COPIES, STEPS = 16, 32  # CartPoles side by side in a worker; steps of each in a batch
+
+
+class Wait(Transform):
+    def __init__(self, seconds):
+        super().__init__()
+        self.seconds = seconds
+
+    def _step(self, tensordict, next_tensordict):
+        time.sleep(self.seconds)
+        return next_tensordict
+
+
+# %%
+def make_env(seed, copies=COPIES, step_seconds=0.0):
+    autoreset = {"autoreset_mode": AutoresetMode.SAME_STEP}
+    envs = gym.make_vec("CartPole-v1", copies, "sync", vector_kwargs=autoreset)
+    envs = GymWrapper(envs, categorical_action_encoding=True)
+    envs.set_seed(seed)
+    return TransformedEnv(envs, Wait(step_seconds)) if step_seconds else envs
+
+
+# %% [markdown]
+# The agent is an actor and a critic, as in lesson 08, and one thing more: a layer called `age`, whose
+# weights are all 0 and whose bias is a number we set. What the layer writes into each frame is that
+# number: *how many batches the weights that played had been trained on*. It travels to the workers as
+# weights do, whatever brings them there, so it cannot lie.
+
+# %%
+from types import SimpleNamespace
+
+from tensordict.nn import TensorDictModule, TensorDictSequential
+from torchrl.modules import MLP, ProbabilisticActor, ValueOperator
+
+
+def network(outputs):
+    return MLP(4, outputs, num_cells=[64, 64], activation_class=torch.nn.Tanh)
+
+
+def agent():
+    actor = ProbabilisticActor(
+        TensorDictModule(network(2), ["observation"], ["logits"]),
+        in_keys=["logits"],
+        distribution_class=torch.distributions.Categorical,
+        return_log_prob=True,
+    )
+    age = torch.nn.Linear(4, 1).requires_grad_(False)
+    torch.nn.init.zeros_(age.weight), torch.nn.init.zeros_(age.bias)
+    player = TensorDictSequential(actor, TensorDictModule(age, ["observation"], ["trained_on"]))
+    critic = ValueOperator(network(1), in_keys=["observation"])
+    return SimpleNamespace(actor=actor, age=age, player=player, critic=critic)
+
+
+# %% [markdown]
+# The learner uses `A2CLoss`, the policy-gradient loss without PPO's clipping (*advantage
+# actor-critic*), and advantages not from `GAE` but from *V-trace*, a function of TorchRL's called
+# `vtrace_advantage_estimate`. It wants to know how likely each action is now (`log_pi`), and how likely it
+# was when it was drawn; why, comes in a moment.
+
+# %%
+from torchrl.objectives import A2CLoss
+from torchrl.objectives.value.functional import vtrace_advantage_estimate
+
+ROWS, LEARNING_RATE, GAMMA = 4, 2e-3, 0.98
+FRAMES = 40_960  # a whole training
+
+
+def build(seed, learning_rate=LEARNING_RATE):
+    torch.manual_seed(seed)
+    run = agent()
+    run.seed, run.frames, run.batches, run.learning_rate = seed, 0, 0, learning_rate
+    options = {"entropy_coeff": 0.005, "critic_coeff": 0.5, "loss_critic_type": "l2"}
+    run.loss = A2CLoss(run.actor, run.critic, **options)
+    run.optimiser = torch.optim.Adam(run.loss.parameters())
+    return run
+
+
+# %%
+def with_advantages(run, rows):
+    with torch.no_grad():
+        log_pi = run.actor.get_dist(rows).log_prob(rows["action"]).unsqueeze(-1)
+        advantage, rows["value_target"] = vtrace_advantage_estimate(
+            GAMMA,
+            log_pi,
+            rows["action_log_prob"].unsqueeze(-1),
+            run.critic(rows.clone())["state_value"],
+            run.critic(rows["next"].clone())["state_value"],
+            *(rows["next", name] for name in ["reward", "done", "terminated"]),
+        )
+    rows["advantage"] = (advantage - advantage.mean()) / advantage.std().clamp_min(1e-5)
+    return rows
+
+
+# %% [markdown]
+# `learn` uses every frame of a batch once: an update from four rows of the 16, an update from the next
+# four. The step size falls to a twentieth on the way.
+
+
+# %%
+def update(run, frames):
+    losses = run.loss(frames)
+    total = losses["loss_objective"] + losses["loss_critic"] + losses["loss_entropy"]
+    run.optimiser.zero_grad()
+    total.backward()
+    torch.nn.utils.clip_grad_norm_(run.loss.parameters(), max_norm=1.0)
+    run.optimiser.step()
+
+
+def learn(run, batch):
+    run.optimiser.param_groups[0]["lr"] = run.learning_rate * max(0.05, 1 - run.frames / FRAMES)
+    rows = batch.reshape(-1, STEPS)
+    for part in rows[torch.randperm(len(rows))].split(ROWS):
+        update(run, with_advantages(run, part).reshape(-1))
+    run.frames += batch.numel()
+    run.batches += 1
+    run.age.bias.fill_(run.batches)
+
+
+# %% [markdown]
+# Now one process, and a clock on both halves. (`total_frames` is far away: we stop when we like.)
+
+# %%
+import statistics
+
+from torchrl.collectors import Collector
+
+batch_frames = COPIES * STEPS
+unending = {"total_frames": 1_000_000 * batch_frames, "auto_register_policy_transforms": False}
+
+
+def watch_the_clock(collector, run, batches):
+    """Median seconds of waiting for a batch, and of learning from it; the first is left out."""
+    waited, learned, stream = [], [], iter(collector)
+    for _ in range(batches):
+        start = time.perf_counter()
+        batch = next(stream)
+        middle = time.perf_counter()
+        learn(run, batch)
+        waited.append(middle - start)
+        learned.append(time.perf_counter() - middle)
+    return statistics.median(waited[1:]), statistics.median(learned[1:])
+
+
+# %% tags=["look"]
+clock = {}
+for milliseconds in [0, 5, 20]:
+    run = build(seed)
+    env = make_env(seed, step_seconds=milliseconds / 1_000)
+    collector = Collector(env, run.player, frames_per_batch=batch_frames, **unending)
+    clock[milliseconds] = watch_the_clock(collector, run, 5)
+    collector.shutdown()
+
+# %% tags=["look"]
+import matplotlib.pyplot as plt
+from course_utils import show_figure, use_course_style
+
+use_course_style()
+figure, axes = plt.subplots(figsize=(7, 2.2))
+names = [f"{milliseconds} ms" for milliseconds in clock]
+played, learned = (
+    list(1_000 * seconds for seconds in times) for times in zip(*clock.values(), strict=True)
+)
+axes.barh(names, played, label="play")
+axes.barh(names, learned, left=played, label="learn")
+axes.set(xlabel="milliseconds a batch", ylabel="a step lasts longer by")
+axes.legend()
+shares = [f"{name}: {p / (p + q):.0%}" for name, p, q in zip(names, played, learned, strict=True)]
+show_figure(figure, "Share of the time that is play: " + ", ".join(shares))
+
+# %% tags=["look"]
+print("play takes", "; ".join(shares))
+
+# %% [markdown]
+# The slower the simulator, the more of the time is play, and play is what can be spread. But whatever
+# the simulator, the orange part stays: learning has to happen in one place.
+#
+# ## When do workers pay?  (about 8 min to here)
+#
+# Three times decide. For one batch, let $S$ be the seconds a worker needs to play it, $L$ those to
+# learn from it, and $C$ those that the learner spends to *carry* it over: to receive it, and to send
+# weights back. With $n$ workers, in batches per second:
+#
+# | | | batches per second |
+# |---|---|---|
+# | one process | play, learn, play, learn | $1 / (S + L)$ |
+# | $n$ workers, synchronous | all play at once, then all $n$ batches are learned from | $n / (S + n\,(L + C))$ |
+# | $n$ workers, asynchronous | workers play on while the learner learns | $\min\big(n / S,\; 1 / (L + C)\big)$ |
+#
+# Both have the same ceiling, $1 / (L + C)$: a learner that never waits. Synchronous workers creep
+# towards it, asynchronous ones walk up to it in a straight line and stop. That is **Amdahl's law**: what
+# cannot be spread sets the limit.
+#
+# ### Exercise 12.1: is it worth two machines?  (5 min)
+# Write `speed_up(workers, simulate, learn, carry)`: how many times as many batches per second $n$
+# synchronous workers deliver as one process that carries nothing. All times are seconds per batch.
+# <details><summary>Hint</summary>Divide the second row of the table by the first.</details>
+
+# %% tags=["exercise"]
+from course_utils import check
+
+
+def speed_up(workers, simulate, learn, carry):
+    # your code
+    ...
+
+
+check("12.1", speed_up)
+
+
+# %% tags=["solution"]
+def speed_up(workers, simulate, learn, carry):
+    together = workers / (simulate + workers * (learn + carry))
+    return together * (simulate + learn)
+
+
+check("12.1", speed_up)
+
+# %% [markdown]
+# ### Exercise 12.2: how many are enough?  (3 min)
+# Write `enough_workers(simulate, learn, carry)`: the smallest number of *asynchronous* workers with which
+# the learner never waits, a whole number.
+# <details><summary>Hint</summary>When is n / S at least 1 / (L + C)? <code>math.ceil</code> rounds
+# up.</details>
+
+# %% tags=["exercise"]
+import math
+
+
+def enough_workers(simulate, learn, carry):
+    # your code
+    ...
+
+
+check("12.2", enough_workers)
+
+
+# %% tags=["solution"]
+import math
+
+
+def enough_workers(simulate, learn, carry):
+    return math.ceil(simulate / (learn + carry))
+
+
+check("12.2", enough_workers)
+
+# %% [markdown]
+# Now towards hundreds of workers. $L$ is the one measured above; $C$ was measured in the benchmark that
+# follows below. Where does each line bend?
+
+
+# %% id="12-model"
+def batches_per_second(kind, workers, simulate, learn, carry):
+    if kind == "single":
+        return 1 / (simulate + learn)
+    if kind == "sync":
+        return workers / (simulate + workers * (learn + carry))
+    return min(workers / simulate, 1 / (learn + carry))
+
+
+# %% tags=["look"]
+from course_utils import load_results
+
+speeds = load_results("12_scaling_out")["runs"]["workers"]
+carry = statistics.median(run["carry"] for run in speeds["async"].values())
+learning = clock[0][1]
+counts = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024]
+figure, panels = plt.subplots(1, 3, figsize=(10, 3.2), sharey=True)
+words = []
+for panel, step in zip(panels, [0.001, 0.01, 0.1], strict=True):
+    play = STEPS * step
+    for kind in ["sync", "async"]:
+        rates = [batches_per_second(kind, n, play, learning, carry) for n in counts]
+        panel.loglog(counts, [batch_frames * rate for rate in rates], marker=".", label=kind)
+    ceiling = batch_frames / (learning + carry)
+    panel.axhline(ceiling, color="0.4", linestyle="--")
+    panel.set(title=f"a step: {1_000 * step:.0f} ms", xlabel="workers")
+    words.append(f"{1_000 * step:.0f} ms: {math.ceil(play / (learning + carry))} workers")
+panels[0].set_ylabel("frames/s, predicted")
+panels[0].legend()
+enough = "; ".join(words)
+show_figure(figure, f"Predicted frames per second over workers. The learner is busy from: {enough}")
+
+# %% tags=["look"]
+print(f"learn {1_000 * learning:.1f} ms, carry {1_000 * carry:.1f} ms a batch")
+print(f"the learner is busy all the time from: {enough}")
+
+# %% [markdown]
+# Below the bend, twice the workers are twice the frames. Above it they buy nothing, whatever they
+# cost: what helps there is a faster *learner* (larger batches on a GPU, several learners that share
+# gradients) or less to carry. A fast simulator saturates one learner with a handful of workers; with a step
+# of a tenth of a second hundreds of nodes are well spent. That is a *model*: it knows no network that is
+# full, no node that is slower than the others, and one thread that receives from everybody.
+#
+# ## One construction  (about 18 min to here)
+#
+# Lesson 05 met `MultiSyncCollector` and `MultiAsyncCollector`. All of TorchRL's collectors hand over
+# batches of the same form, so the learner need not know who played. Everything that differs stands in
+# one function:
+
+# %%
+from functools import partial
+
+from torchrl.collectors import MultiAsyncCollector, MultiSyncCollector
+
+
+def make_collector(kind, run, workers, step_seconds=0.0):
+    seeds = [1_000 * run.seed + 100_000_000 * worker for worker in range(workers)]
+    envs = [partial(make_env, each, step_seconds=step_seconds) for each in seeds]
+    if kind == "single":
+        return Collector(envs[0], run.player, frames_per_batch=batch_frames, **unending)
+    if kind == "sync":
+        together = {"frames_per_batch": workers * batch_frames, "cat_results": "stack"}
+        return MultiSyncCollector(envs, run.player, **together, **unending)
+    return MultiAsyncCollector(envs, run.player, frames_per_batch=batch_frames, **unending)
+
+
+# %% [markdown]
+# (`partial` is a function with some arguments filled in. It reaches the workers through
+# `cloudpickle`, and the policy is built of classes that a worker can import: lesson 05's two
+# rules.) Two workers, and a simulator of 20 ms a step. First write down what the model says.
+
+# %% tags=["look"]
+step = 0.02
+play, _ = clock[20]
+for kind, workers in [("single", 1), ("sync", 2), ("async", 2)]:
+    run = build(seed)
+    collector = make_collector(kind, run, workers, step)
+    stream, batches = iter(collector), 2 if kind == "sync" else 4
+    for _ in range(batches):
+        learn(run, next(stream))
+    start, before = time.perf_counter(), run.frames
+    for _ in range(batches):
+        learn(run, next(stream))
+    speed = (run.frames - before) / (time.perf_counter() - start)
+    collector.shutdown()
+    model = batch_frames * batches_per_second(kind, workers, play, learning, carry)
+    print(f"{kind:7} {workers} worker(s): {speed:5.0f} frames/s, predicted {model:5.0f}")
+
+# %% [markdown]
+# The same for more workers and a simulator of 50 ms a step, from the benchmark (dots: measured; lines:
+# the model, with $S$ and $L$ measured in a single process beside each dot):
+
+
+# %%
+def times_one_process(run):
+    alone = batch_frames / (run["simulate"] + run["learn"])
+    return run["frames_per_second"] / alone
+
+
+def model_times_one_process(kind, run):
+    times = run["simulate"], run["learn"], carry
+    return batches_per_second(kind, run["workers"], *times) * (run["simulate"] + run["learn"])
+
+
+# %% tags=["look"]
+figure, axes = plt.subplots(figsize=(7, 3.4))
+facts = []
+for place, (kind, runs) in enumerate(speeds.items()):
+    slow = [run for run in runs.values() if run["step_seconds"] > 0]
+    workers, gains = [run["workers"] for run in slow], [times_one_process(run) for run in slow]
+    axes.plot(workers, gains, f"C{place}o", label=kind)
+    facts.append(f"{kind}: {gains[-1]:.1f} times one process with {workers[-1]} workers")
+    if kind in ("sync", "async"):
+        line = [model_times_one_process(kind, run) for run in slow]
+        axes.plot(workers, line, f"C{place}-")
+axes.set(xlabel="workers", ylabel="times one process", xticks=[1, 2, 4, 8])
+axes.legend()
+show_figure(figure, "A step of 50 ms, frames per second: " + "; ".join(facts))
+
+# %% tags=["look"]
+print("50 ms a step:", *facts, sep="\n  ")
+print("CartPole as it is, two workers:")
+for kind, runs in speeds.items():
+    for run in runs.values():
+        if run["step_seconds"] == 0:
+            print(f"  {kind}: {times_one_process(run):.1f} times one process")
+
+# %% [markdown]
+# Sleeping workers scale as the model says, though there are two cores for all of them: who sleeps
+# needs no core. **What two cores cannot show** is many workers that *compute*. The second list hints at
+# it: CartPole as it is, where each step costs a processor, and two workers and a learner share two cores. A
+# network between machines is not in these numbers either.
+#
+# Three more constructions lead to other machines. This is all that changes:
+#
+# ```python
+# from torchrl.collectors.distributed import DistributedCollector, RayCollector, RPCCollector
+#
+# RayCollector(envs, run.player, frames_per_batch=512, update_after_each_batch=True, ...)
+# DistributedCollector(envs, run.player, frames_per_batch=512, update_interval=1, launcher="mp", ...)
+# RPCCollector(envs, run.player, frames_per_batch=512, update_after_each_batch=True, launcher="mp", ...)
+# ```
+#
+# | collector | workers are | fits |
+# |---|---|---|
+# | `Collector` | you yourself | playing is quicker than learning |
+# | `MultiSyncCollector` | processes of this machine | the method needs fresh frames (PPO) |
+# | `MultiAsyncCollector` | processes of this machine | the method bears old frames |
+# | `RayCollector` | actors of a **Ray** cluster | several machines; workers come and go |
+# | `DistributedCollector` | processes that talk by `torch.distributed`, on Slurm too | several machines, a fixed number |
+# | `RPCCollector` | the same, by remote calls of PyTorch's RPC | as before; slower to start |
+#
+# ### Exercise 12.3: which one fits?  (4 min)
+# Write `which_collector(machines, simulate, learn, needs_fresh_frames)`: the name of a class, as a
+# string. More than one machine: `RayCollector`. On one: `Collector` if playing a batch takes no longer
+# than learning from it, else one of the two `Multi...` collectors, the synchronous one if the frames have to be
+# fresh.
+# <details><summary>Hint</summary>Three questions, in the order of the text; each one is an
+# <code>if</code> with a <code>return</code>.</details>
+
+
+# %% tags=["exercise"]
+def which_collector(machines, simulate, learn, needs_fresh_frames):
+    # your code
+    ...
+
+
+check("12.3", which_collector)
+
+
+# %% tags=["solution"]
+def which_collector(machines, simulate, learn, needs_fresh_frames):
+    if machines > 1:
+        return "RayCollector"
+    if simulate <= learn:
+        return "Collector"
+    return "MultiSyncCollector" if needs_fresh_frames else "MultiAsyncCollector"
+
+
+check("12.3", which_collector)
+
+# %% [markdown]
+# ## How old is the policy?  (about 28 min to here)
+#
+# While an asynchronous worker plays, the learner goes on. When the batch arrives, the policy that
+# played is no longer the one that learns: it is *stale*. The `age` layer tells how many batches the
+# learner has moved on since. (TorchRL can count too: `track_policy_version=True` adds a
+# `policy_version`, the number of updates that a worker has received.) In a small run with two workers:
+
+# %% tags=["look"]
+run = build(seed)
+collector = make_collector("async", run, workers=2)
+lags, stream = [], iter(collector)
+for _ in range(24):
+    batch = next(stream)
+    lag = run.batches - batch["trained_on"]
+    lags.append((lag.min().item(), lag.max().item()))
+    learn(run, batch)
+collector.shutdown()
+print("youngest to oldest:", ", ".join(f"{low:.0f}-{high:.0f}" for low, high in lags))
+
+# %% [markdown]
+# Each pair is one batch: the age of its youngest and of its oldest frame, in batches. Where the two
+# differ, the weights changed *while* it was played: on one machine, workers read the weights from
+# memory they share with the learner. Two workers mean a lag of about one batch; a hundred workers, of a
+# hundred.
+#
+# ### Exercise 12.4: too old  (4 min)
+# Write `share_too_old(trained_on, batches, limit)`: the share of frames whose weights lag *more* than
+# `limit` batches behind a learner that has learned from `batches` batches. `trained_on` has shape
+# `[workers, steps, 1]`; return one number.
+# <details><summary>Hint</summary>The mean of a boolean tensor, made <code>float</code>, is a
+# share.</details>
+
+
+# %% tags=["exercise"]
+def share_too_old(trained_on, batches, limit):
+    # your code
+    ...
+
+
+check("12.4", share_too_old)
+
+
+# %% tags=["solution"]
+def share_too_old(trained_on, batches, limit):
+    return (batches - trained_on > limit).float().mean()
+
+
+check("12.4", share_too_old)
+
+# %% [markdown]
+# Is that bad? Lesson 08's ratio says how far the learner has come from the player: for each action,
+# the probability that the learner gives it over the one that the player gave it. One batch, learned
+# from again and again; the ratios of its actions after 0, 8 and 64 updates:
+
+
+# %%
+def ratios(actor, batch):
+    log_prob = actor.get_dist(batch).log_prob(batch["action"])
+    return (log_prob - batch["action_log_prob"]).exp()
+
+
+# %% tags=["look"]
+run = build(seed)
+collector = make_collector("single", run, 1)
+stream = iter(collector)
+old = next(stream).clone()
+figure, panels = plt.subplots(1, 3, figsize=(9, 2.6), sharex=True, sharey=True)
+spreads = []
+for panel, moved_on in zip(panels, [0, 2, 16], strict=True):
+    while run.batches < moved_on:
+        learn(run, next(stream))
+    with torch.no_grad():
+        found = ratios(run.actor, old).flatten()
+    panel.hist(found.clamp(max=3), bins=30)
+    panel.set(title=f"{moved_on} batches later", xlabel="ratio")
+    spreads.append(f"{moved_on} batches later from {found.min():.2f} to {found.max():.2f}")
+collector.shutdown()
+panels[0].set_ylabel("frames")
+show_figure(figure, "Ratios of the actions of one batch: " + "; ".join(spreads))
+
+# %% tags=["look"]
+print("\n".join(spreads))
+
+# %% [markdown]
+# At first all ratios are 1: player and learner agree. Then they spread. A policy gradient that takes
+# such frames for its own is biased: actions that it has long given up go on being counted as its
+# choice.
+#
+# ## V-trace, in ten lines  (about 36 min to here)
+#
+# IMPALA (*importance weighted actor-learner architectures*, Espeholt et al., DeepMind, 2018) corrects
+# with those ratios. In **V-trace** each frame's TD error is weighed with its ratio $\rho_t$, clipped at 1,
+# and what comes later counts less, the less likely the way there is under the learner's policy:
+#
+# $$ v_t = V(s_t) + \delta_t + \gamma\, c_t\, \big(v_{t+1} - V(s_{t+1})\big), \qquad
+# \delta_t = \bar\rho_t\, \big(r_t + \gamma V(s_{t+1}) - V(s_t)\big) $$
+#
+# with $\bar\rho_t = \min(1, \rho_t)$ and $c_t = \min(1, \rho_t)$. If all ratios are 1, these are the
+# $n$-step returns of lesson 04; if a ratio is 0, that frame teaches nothing. The clip keeps one lucky
+# frame from shouting down all others. It is not PPO's clip: ratios below 1 stay as they are.
+#
+# ### Exercise 12.5: ratios that cannot shout  (4 min)
+# Write `clipped_ratio(log_pi, log_mu, limit)`. `log_pi` is the log-probability under the learner's
+# policy, `log_mu` under the one that played; both have the same shape.
+# <details><summary>Hint</summary><code>exp</code> of the difference;
+# <code>clamp(max=...)</code>.</details>
+
+
+# %% tags=["exercise"]
+def clipped_ratio(log_pi, log_mu, limit):
+    # your code
+    ...
+
+
+check("12.5", clipped_ratio)
+
+
+# %% tags=["solution"]
+def clipped_ratio(log_pi, log_mu, limit):
+    return (log_pi - log_mu).exp().clamp(max=limit)
+
+
+check("12.5", clipped_ratio)
+
+# %% [markdown]
+# The whole of it, for rows that may hold several episodes (all tensors `[rows, steps]`; `value` and
+# `next_value` are the critic's):
+
+
+# %%
+def v_trace(ratio, value, next_value, reward, terminated, done, gamma):
+    weight = ratio.clamp(max=1.0)
+    delta = weight * (reward + gamma * next_value * ~terminated - value)
+    later, targets = torch.zeros_like(value[:, 0]), torch.zeros_like(value)
+    for step in reversed(range(value.shape[1])):
+        later = delta[:, step] + gamma * weight[:, step] * later * ~done[:, step]
+        targets[:, step] = value[:, step] + later
+    after = torch.cat([targets[:, 1:], next_value[:, -1:]], 1)  # the target of the next step
+    after = torch.where(done, next_value, after)
+    return targets, weight * (reward + gamma * after * ~terminated - value)
+
+
+# %% [markdown]
+# The second thing it returns is the advantage. Is it what TorchRL's function says? The old batch from above,
+# and the learner that has moved on:
+
+# %% tags=["look"]
+ones = old.clone()
+with torch.no_grad():
+    log_pi = run.actor.get_dist(ones).log_prob(ones["action"])
+    values = [run.critic(part.clone())["state_value"] for part in (ones, ones["next"])]
+    reward, terminated, done = (ones["next", name] for name in ["reward", "terminated", "done"])
+    logs = [log.unsqueeze(-1) for log in (log_pi, ones["action_log_prob"])]
+    theirs = vtrace_advantage_estimate(GAMMA, *logs, *values, reward, done, terminated)
+    flat = [each.squeeze(-1) for each in (*values, reward, terminated, done)]
+    targets, advantage = v_trace(ratios(run.actor, ones), *flat, GAMMA)
+
+# %% tags=["look"]
+for name, mine, other in [
+    ("advantage", advantage, theirs[0]),
+    ("value target", targets, theirs[1]),
+]:
+    gap = (mine - other.squeeze(-1)).abs().max().item()
+    print(f"{name:12}  largest difference {gap:.0e}, largest value {mine.abs().max():.1f}")
+
+# %% [markdown]
+# The same, up to rounding. **Beware of a trap:** TorchRL also has a module, `VTrace`, that is used like `GAE`. In the
+# release this course is tested with (0.14.1) it does not look at the action in the batch: it asks how likely the
+# actor's *favourite* action is, or a newly drawn one. Its ratios compare two different actions. So we hand the
+# function both log-probabilities ourselves, as `with_advantages` does.
+#
+# What is it worth? An experiment on purpose: one process, but the *player* is always the
+# learner of `lag` batches ago. Once with V-trace, once without: we write the learner's own
+# log-probabilities into the batch, so that all ratios are 1, as if the frames were its own. And the
+# learner takes steps three times as large, so that ten batches take it far away. Half a training each.
+
+# %% id="12-stale"
+from copy import deepcopy
+
+
+def snapshot(run):
+    return {name: value.clone() for name, value in run.player.state_dict().items()}
+
+
+def train_stale(seed, lag, corrected, frames=FRAMES // 2):
+    run = build(seed, learning_rate=3 * LEARNING_RATE)
+    player, past = deepcopy(run.player), [snapshot(run)]
+    env = make_env(1_000 * seed)
+    collector = Collector(env, player, frames_per_batch=batch_frames, **unending)
+    for batch in collector:
+        if not corrected:
+            with torch.no_grad():
+                own = run.actor.get_dist(batch).log_prob(batch["action"])
+            batch["action_log_prob"] = own
+        learn(run, batch)
+        past.append(snapshot(run))
+        player.load_state_dict(past[max(0, len(past) - 1 - lag)])
+        if run.frames >= frames:
+            break
+    collector.shutdown()
+    return run
+
+
+# %% [markdown]
+# The exam is lesson 08's: 100 fresh episodes, played greedily; a mean return of 475 is *solved*.
+
+# %% id="12-exam"
+from torchrl.envs import ExplorationType, set_exploration_type
+
+
+def examine(run, episodes=100):
+    envs = make_env(1_000_000_000 + 1_000 * run.seed, copies=episodes)
+    with torch.no_grad(), set_exploration_type(ExplorationType.DETERMINISTIC):
+        rollout = envs.rollout(500, run.actor, break_when_all_done=True)
+    done = rollout["next", "done"]
+    first = done.cumsum(1) - done.int() == 0  # steps of the first episode of each row
+    return (rollout["next", "reward"] * first).sum(1).mean().item()
+
+
+# %% tags=["look"]
+stale = load_results("12_scaling_out")["runs"]["staleness"]
+figure, axes = plt.subplots(figsize=(7, 2.8))
+facts = []
+for row, (name, runs) in enumerate(stale.items()):
+    scores = [run["test_return"] for run in runs.values()]
+    axes.scatter(scores, [row] * len(scores), alpha=0.7)
+    solved = sum(score >= 475 for score in scores)
+    median = statistics.median(scores)
+    facts.append(f"{name}: median {median:.0f}, {solved} of {len(scores)} solved")
+axes.axvline(475, color="black", linestyle="--")
+axes.set(yticks=range(len(stale)), yticklabels=list(stale), xlabel="mean return of the exam")
+axes.invert_yaxis()
+show_figure(figure, "Each dot is a seed. " + "; ".join(facts))
+
+# %% tags=["look"]
+print("\n".join(facts))
+
+# %% [markdown]
+# {{stale verdict}}
+#
+# ## IMPALA: actors there, a learner here  (about 44 min to here)
+#
+# All parts are there. **IMPALA** is: many actors that play with weights a little old, one learner that takes
+# whatever arrives, V-trace in between. Where Ray is installed, the actors are Ray's: processes that could as well
+# run on other machines. Without it, `MultiAsyncCollector` takes their place. Nothing but the construction changes.
+
+# %%
+from course_utils.doctor import ask_for_extra
+
+ray_is_here = ask_for_extra("ray", "two processes of this machine play instead")
+
+
+# %%
+def quiet_ray():
+    import os
+
+    import ray
+
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # Ray would report its use to its makers
+    # What workers print stays in Ray's own logs; what they raise arrives here.
+    options = {"logging_level": "error", "log_to_driver": False, "include_dashboard": False}
+    small = {"num_cpus": 2, "object_store_memory": 100_000_000}
+    ray.init(address="local", _node_ip_address="127.0.0.1", **small, **options)
+
+
+def ray_collector(run, workers):
+    from torchrl.collectors.distributed import RayCollector
+
+    collector = RayCollector(
+        [partial(make_env, 1_000 * run.seed + 100_000_000 * worker) for worker in range(workers)],
+        run.player,
+        frames_per_batch=batch_frames,
+        total_frames=unending["total_frames"],
+        collector_kwargs={"auto_register_policy_transforms": False},
+        remote_configs={"num_cpus": 1},
+        update_after_each_batch=True,
+    )
+    collector.update_policy_weights_()
+    return collector
+
+
+# %% [markdown]
+# `update_after_each_batch` is how IMPALA's actors get their weights: whoever has delivered a batch
+# receives the newest ones before it plays on. (Calling `update_policy_weights_` for *all* after each
+# batch would make the learner wait until every one of them has finished its own.)
+
+
+# %%
+def train(run, collector, watch):
+    try:
+        for batch in collector:
+            lag = run.batches - batch["trained_on"].mean().item()
+            watch(run.frames, batch, lag)
+            learn(run, batch)
+            if run.frames >= FRAMES:
+                break
+    finally:
+        collector.shutdown()
+
+
+# %% tags=["look"]
+from course_utils import LivePlot
+
+run, seen = build(seed), []
+if ray_is_here:
+    quiet_ray()
+collector = ray_collector(run, 2) if ray_is_here else make_collector("async", run, 2)
+with LivePlot("frames", "falls per 1,000 steps", total=FRAMES) as live:
+
+    def watch(frames, batch, lag):
+        seen.append(lag)
+        live.add(frames, falls=1_000 * batch["next", "terminated"].float().mean().item())
+
+    train(run, collector, watch)
+if ray_is_here:
+    import ray
+
+    ray.shutdown()
+score = examine(run)
+
+# %% tags=["look"]
+who = type(collector).__name__
+verdict = "solved" if score >= 475 else "not solved"
+print(f"{who}: {run.frames:,} frames, lag {statistics.mean(seen):.1f} batches in the mean")
+print(f"mean return of 100 fresh episodes: {score:.0f}, {verdict}")
+
+# %% [markdown]
+# One run. How often it is solved stands in the first row of the dots above, and the lag of two workers is
+# a small one.
+#
+# ## How weights travel  (about 48 min to here)
+#
+# What brings new weights to the workers is a part of its own, a *weight sync scheme*
+# (`torchrl.weight_update`), and like every part it can be swapped:
+#
+# | scheme | weights go through | default of |
+# |---|---|---|
+# | `SharedMemWeightSyncScheme` | memory that all processes see | `MultiSyncCollector`, `MultiAsyncCollector` |
+# | `MultiProcessWeightSyncScheme` | a pipe to each worker; it holds a copy | |
+# | `RayWeightSyncScheme` | `torch.distributed`, announced by Ray | `RayCollector` |
+# | `DistributedWeightSyncScheme`, `RPCWeightSyncScheme` | `torch.distributed` | their collectors |
+# | `NoWeightSyncScheme` | nothing: for a policy that never changes | |
+#
+# We swap the first for the second. Predict: what will become of batches whose frames have two ages?
+
+# %%
+from torchrl.weight_update import MultiProcessWeightSyncScheme
+
+
+def ages_of(collector, run, batches):
+    different = []
+    for batch in collector:
+        different.append(batch["trained_on"].unique().numel())
+        learn(run, batch)
+        collector.update_policy_weights_(run.player)
+        if run.batches == batches:
+            break
+    collector.shutdown()
+    return different[
+        2:
+    ]  # the first batches of both workers were played before anything was learned
+
+
+# %% tags=["look"]
+swapped = {"weight_sync_schemes": {"policy": MultiProcessWeightSyncScheme()}}
+for name, scheme in [("shared memory", {}), ("a pipe", swapped)]:
+    run = build(seed)
+    envs = [partial(make_env, seed), partial(make_env, seed + 1)]
+    options = {"frames_per_batch": batch_frames, **unending, **scheme}
+    collector = MultiAsyncCollector(envs, run.player, **options)
+    found = ages_of(collector, run, batches=24)
+    mixed = sum(count > 1 for count in found)
+    print(f"{name:14} {mixed} of {len(found)} batches were played by more than one set of weights")
+
+# %% [markdown]
+# Where the memory is shared, whatever the learner writes is there for the next step of every worker. A
+# copy is exchanged between two batches: one batch, one policy. V-trace takes either, since each frame
+# carries the log-probability it was really drawn with. Copies are sent, though, and what is sent costs
+# $C$: a policy of a gigabyte to a hundred workers is a hundred gigabytes.
+#
+# ## To a real cluster  (about 52 min to here)
+#
+# `examples/cluster/` in the course's repository holds this lesson as one script, `train.py`, with checkpoints
+# as in lesson 07. Its `make_collector` knows all six collectors, and nothing else does:
+#
+# ```bash
+# python train.py --collector single
+# python train.py --collector async --workers 8
+# python train.py --collector ray --workers 64 --resource simulator --checkpoint /shared/run.pt
+# ```
+#
+# A Ray cluster is a *head* and any number of nodes that were told its address. `--resource simulator` keeps
+# the actors off the head: they go where a node offers that word.
+#
+# ```bash
+# ray start --head --port=6379                                          # on the head
+# ray start --address=HEAD:6379 --resources='{"simulator": 16}'         # on every other node
+# ray job submit --working-dir examples/cluster -- python train.py ...  # from anywhere
+# ```
+#
+# Its `README.md` has the whole of it, down to a `cluster.yaml` that makes Ray start and stop the nodes
+# itself, and two nodes on one machine to try it on.
+#
+# With hundreds of nodes, some of them die: that is a Tuesday, not an accident. What happens then?
+#
+# | what is lost | what the script does |
+# |---|---|
+# | an actor, or a node | says so, saves, builds new workers where there is room, goes on |
+# | all the room there was | says so, saves, stops; the same command goes on from there |
+# | a worker that stands still | waits for `--patience` seconds, then the same |
+# | the learner itself | the checkpoint of at most ten batches ago is whole, in a folder that outlives the machine |
+#
+# The batches on their way are played anew; nothing that was *learned* is lost. It can be that simple because all
+# that cannot be replaced (weights, optimiser, counters) is in one place, the learner. Actors hold nothing
+# of value.
+#
+# ## What you can do now
+# You can say from three times how many workers pay, build the same collector for one process, for many or for a
+# cluster, tell how old the frames are that arrive, and correct for it.
+#
+# **Try next:** give one of two workers a simulator ten times as slow, and predict what becomes of the synchronous
+# and of the asynchronous collector. Or raise the number of workers in the IMPALA run to 6: what happens to the
+# lag, and what to the frames per second?
+#
+# Next: [{{next title}}]({{next file}}).

@@ -1,0 +1,117 @@
+"""Lesson 12 says what is true of its model, of V-trace, and of the number that travels with the weights."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+
+import pytest
+import torch
+from tensordict import TensorDict
+from torchrl.objectives.value import VTrace
+from torchrl.objectives.value.functional import vtrace_advantage_estimate
+
+from benchmarks import scaling_out
+
+
+@pytest.fixture(scope="module")
+def space():
+    """The lesson's definitions up to its exam, and its model of when workers pay."""
+    found: dict = {"seed": 0}
+    with contextlib.redirect_stdout(io.StringIO()):
+        exec(scaling_out.code(), found)
+    return found
+
+
+def random_rows(space, rows: int = 3, steps: int = 12):
+    """A batch with ends of both kinds inside its rows, and ratios far from 1."""
+    run = space["build"](0)
+    done = torch.zeros(rows, steps, 1, dtype=torch.bool)
+    terminated = done.clone()
+    done[0, 3], terminated[0, 3] = True, True
+    done[1, 7] = True  # cut by the clock
+    done[2, -1], terminated[2, -1] = True, True
+    after = {"observation": torch.randn(rows, steps, 4), "reward": torch.randn(rows, steps, 1)}
+    batch = TensorDict(
+        {
+            "observation": torch.randn(rows, steps, 4),
+            "action": torch.randint(0, 2, (rows, steps)),
+            "action_log_prob": -torch.rand(rows, steps) * 2,
+            "next": {**after, "done": done, "terminated": terminated},
+        },
+        batch_size=[rows, steps],
+    )
+    return run, batch
+
+
+def test_v_trace_by_hand_is_torchrls_function_also_across_the_ends_of_episodes(space):
+    run, batch = random_rows(space)
+    with torch.no_grad():
+        log_pi = run.actor.get_dist(batch).log_prob(batch["action"])
+        values = [run.critic(part.clone())["state_value"] for part in (batch, batch["next"])]
+        reward, terminated, done = (batch["next", name] for name in ("reward", "terminated", "done"))
+        logs = [log.unsqueeze(-1) for log in (log_pi, batch["action_log_prob"])]
+        their_advantage, their_targets = vtrace_advantage_estimate(0.9, *logs, *values, reward, done, terminated)
+        ratio = space["ratios"](run.actor, batch)
+        flat = [each.squeeze(-1) for each in (*values, reward, terminated, done)]
+        targets, advantage = space["v_trace"](ratio, *flat, 0.9)
+    assert ratio.min() < 0.9 and ratio.max() > 1.1, "the clip has something to do"
+    torch.testing.assert_close(targets, their_targets.squeeze(-1))
+    torch.testing.assert_close(advantage, their_advantage.squeeze(-1))
+
+
+def test_torchrls_module_still_asks_about_another_action(space):
+    """If this fails, TorchRL was mended: let the lesson use `VTrace` and drop its warning."""
+    run, batch = random_rows(space)
+    other = batch.clone().set("action", 1 - batch["action"])
+    module = VTrace(gamma=0.9, actor_network=run.actor, value_network=run.critic)
+    with torch.no_grad():
+        advantages = [module(each.clone())["advantage"] for each in (batch, other)]
+    assert torch.equal(*advantages), "other actions, the same ratios"
+
+
+def test_with_ratios_of_one_v_trace_gives_the_return_and_what_the_critic_says_of_the_rest(space):
+    reward = torch.tensor([[1.0, 2.0, 3.0]])
+    ends = torch.zeros(1, 3, dtype=torch.bool)
+    value = torch.tensor([[5.0, 6.0, 7.0]])
+    after = torch.tensor([[6.0, 7.0, 8.0]])
+    targets, _ = space["v_trace"](torch.ones(1, 3), value, after, reward, ends, ends, 0.5)
+    assert targets[0].tolist() == [1 + 0.5 * (2 + 0.5 * (3 + 0.5 * 8)), 2 + 0.5 * (3 + 0.5 * 8), 3 + 0.5 * 8]
+
+
+def test_the_model_says_that_both_kinds_end_at_the_same_ceiling(space):
+    model = space["batches_per_second"]
+    many = [model(kind, 10**9, 1.0, 0.02, 0.005) for kind in ("sync", "async")]
+    assert many == pytest.approx([1 / 0.025] * 2)
+    assert model("sync", 1, 1.0, 0.02, 0.0) == pytest.approx(model("single", 1, 1.0, 0.02, 0.0))
+    assert model("async", 8, 1.0, 0.02, 0.005) == pytest.approx(8), "below it, each worker adds what it plays"
+
+
+@pytest.mark.parametrize("lag", [0, 3])
+def test_the_age_in_a_frame_is_the_number_of_batches_its_weights_were_trained_on(space, lag, monkeypatch):
+    ages, learn = [], space["learn"]
+
+    def look(run, batch):
+        ages.append(run.batches - batch["trained_on"].unique().item())
+        learn(run, batch)
+
+    monkeypatch.setitem(space, "learn", look)
+    space["train_stale"](0, lag, corrected=True, frames=6 * 512)
+    assert ages == [min(number, lag) for number in range(6)]
+
+
+def test_uncorrected_frames_are_taken_for_the_learners_own(space, monkeypatch):
+    """All ratios are 1, so V-trace has nothing to do."""
+    seen, learn = [], space["learn"]
+
+    def look(run, batch):
+        with torch.no_grad():
+            seen.append(space["ratios"](run.actor, batch))
+        learn(run, batch)
+
+    monkeypatch.setitem(space, "learn", look)
+    space["train_stale"](0, 3, corrected=False, frames=6 * 512)
+    assert all(torch.allclose(ratio, torch.ones_like(ratio)) for ratio in seen)
+    seen.clear()
+    space["train_stale"](0, 3, corrected=True, frames=6 * 512)
+    assert (seen[-1] - 1).abs().max() > 0.05, "else this test would see nothing"
