@@ -669,8 +669,7 @@ def old_frames(page: Page) -> None:
         f"**How it was measured.** Lesson 12's `train_stale` on CartPole, {seeds_of(arms)}: whoever plays is the "
         "learner of so many batches ago. *Not corrected*: the learner takes old frames for its own. "
         f"{measured_with(stamp)}",
-        "**Limits.** One task and one lag, with steps three times as large as the lesson's, so that the policies "
-        "differ; few seeds.",
+        "**Limits.** One task, one lag, few seeds.",
     )
 
 

@@ -312,7 +312,7 @@ from course_utils import load_results, show_figure, use_course_style
 use_course_style()
 stored = load_results("13_choosing_a_library")
 groups = {"the same recipe": "libraries", "each one's own settings": "recommended"}
-figure, panels = plt.subplots(1, 2, figsize=(9, 3), sharey=True)
+figure, panels = plt.subplots(1, 2, figsize=(9, 3), sharex=True, sharey=True)
 words = []
 for panel, (title, group) in zip(panels, groups.items(), strict=True):
     for library, runs in stored["runs"].get(group, {}).items():
@@ -343,6 +343,8 @@ def print_table(group):
             f"{facts['frames']:10,.0f}{facts['cpu_seconds']:9.1f}{pace:10,.0f}{start_up:12.1f}"
         )
         print(f"{library:20}{solved:>9}{numbers}")
+    for library in set(libraries) - set(stored["runs"].get(group, {})):
+        print(f"{library:20}not measured yet")
 
 
 print("The same recipe (medians)")
@@ -367,9 +369,9 @@ for library in cost:
         relative = [(env + cost[library]) / (env + cost["TorchRL"]) for env in slower]
         axes.plot(slower, relative, marker="o", label=library)
 axes.axhline(1, linestyle="--", color="black")
-axes.set(xscale="log", yscale="log", xlabel="microseconds of a step", ylabel="seconds, TorchRL = 1")
+axes.set(xscale="log", xlabel="microseconds of a step", ylabel="seconds, TorchRL = 1")
+axes.set_yscale("log", base=2)
 axes.yaxis.set_major_formatter("{x:g}")
-axes.yaxis.set_minor_formatter("{x:g}")
 axes.legend()
 shares = [f"{library}: {(10 + cost[library]) / (10 + cost['TorchRL']):.1f}" for library in cost]
 show_figure(figure, "At 10 microseconds, " + ", ".join(shares) + "; all near 1 at 100,000")

@@ -347,7 +347,7 @@ def made_up_groups() -> dict[str, dict]:
         },
         "staleness": {
             name: {str(seed): {"test_return": 400.0, "cpu_seconds": 9.0} for seed in (100, 101)}
-            for name in ("fresh", "10 old, V-trace")
+            for name in ("fresh", "20 old, V-trace")
         },
         "tuning": {name: made_up_studies(name) for name in tuning.ARMS},
         "memory": made_up_scores({"no memory": [40.0, 60.0], "memory": [480.0, 470.0]}),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import statistics
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from torchrl.objectives.value import VTrace
 from torchrl.objectives.value.functional import vtrace_advantage_estimate
 
 from benchmarks import scaling_out
+from course_utils import load_results
 
 
 @pytest.fixture(scope="module")
@@ -115,3 +117,21 @@ def test_uncorrected_frames_are_taken_for_the_learners_own(space, monkeypatch):
     seen.clear()
     space["train_stale"](0, 3, corrected=True, frames=6 * 512)
     assert (seen[-1] - 1).abs().max() > 0.05, "else this test would see nothing"
+
+
+def test_the_stored_runs_say_of_old_frames_what_the_lesson_says():
+    """Old frames cost something, and V-trace is not seen to win it back."""
+    stored = load_results("12_scaling_out")["runs"]["staleness"]
+    fresh, corrected, uncorrected = ([run["test_return"] for run in runs.values()] for runs in stored.values())
+    assert statistics.median(fresh) > 450
+    assert max(statistics.median(corrected), statistics.median(uncorrected)) < 0.9 * statistics.median(fresh)
+    assert max(min(corrected), min(uncorrected)) < min(max(corrected), max(uncorrected)), "they overlap"
+
+
+def test_uncorrected_a_critic_learns_the_players_value_and_with_v_trace_nearly_the_learners(space):
+    torch.manual_seed(0)
+    space["drawn"] = torch.randint(0, 2, (256, 32))
+    probability = torch.tensor([0.1, 0.9])[space["drawn"]]
+    space["reward"] = space["drawn"].float()
+    assert space["believed_value"](torch.ones(256, 32)) == pytest.approx(5, abs=0.3)
+    assert space["believed_value"](probability / 0.5) == pytest.approx(25 / 3, abs=0.3), "the clip leaves it below 9"

@@ -110,7 +110,7 @@ def with_advantages(run: SimpleNamespace, rows):
             run.critic(rows["next"].clone())["state_value"],
             *(rows["next", name] for name in ["reward", "done", "terminated"]),
         )
-    rows["advantage"] = (advantage - advantage.mean()) / advantage.std().clamp_min(1e-5)
+    rows["advantage"] = advantage / advantage.std().clamp_min(1e-5)
     return rows
 
 
@@ -260,19 +260,20 @@ def say(words: str) -> None:
 
 
 def stop(run: SimpleNamespace, options: argparse.Namespace) -> None:
-    """Save, and leave at once, for workers that are dead or stand still cannot be asked to go."""
+    """Save, say so, and leave."""
     save(run, options.checkpoint)
     say(
         f"Stopped. Nothing that was learned is lost: frame {run.frames} is saved in {options.checkpoint}, and the same "
         "command goes on from there."
     )
-    leave_no_worker()
-    os._exit(STOPPED)
+    leave(STOPPED)
 
 
-def leave_no_worker() -> None:
+def leave(status: int) -> None:
+    """End this process without the farewells of an interpreter, in which collectors can wait without end."""
     for process in multiprocessing.active_children():
         process.kill()
+    os._exit(status)
 
 
 def play_and_learn(run: SimpleNamespace, options: argparse.Namespace) -> None:
@@ -306,7 +307,6 @@ def play_and_learn(run: SimpleNamespace, options: argparse.Namespace) -> None:
         raise
     save(run, options.checkpoint)
     collector.shutdown()
-    leave_no_worker()  # those of RPC stay, and this process would wait for them
 
 
 def report(run: SimpleNamespace, batch, lag: float, waited: float, whole: float) -> None:
@@ -389,6 +389,7 @@ def main() -> None:
     except KeyboardInterrupt:
         stop(run, options)
     say(f"Done. Frame {run.frames}; mean return of 100 fresh greedy episodes: {evaluate(run):.0f}")
+    leave(0)
 
 
 if __name__ == "__main__":
