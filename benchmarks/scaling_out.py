@@ -88,8 +88,8 @@ def speed(kind: str, key: int) -> dict[str, dict]:
         example.learn(run, next(stream), 0.0)
     frames_per_second = (run.frames - before) / (time.perf_counter() - start)
     carry = None
-    if kind != "sync":
-        time.sleep(3 * simulate)
+    if kind == "async":
+        time.sleep(3 * simulate)  # by then a batch of every worker is ready
         start = time.perf_counter()
         next(stream)
         carry = round(time.perf_counter() - start, 5)
@@ -103,7 +103,7 @@ def speed(kind: str, key: int) -> dict[str, dict]:
 def start_ray(workers: int) -> None:
     import ray
 
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "PYTHONPATH": str(EXAMPLE)}  # actors import the example too
     quiet = {"logging_level": "error", "log_to_driver": False, "include_dashboard": False}
     small = {"num_cpus": workers, "object_store_memory": 100_000_000}
     ray.init(address="local", _node_ip_address="127.0.0.1", **small, **quiet)

@@ -230,7 +230,7 @@ print("play takes", "; ".join(shares))
 # | $n$ workers, asynchronous | workers play on while the learner learns | $\min\big(n / S,\; 1 / (L + C)\big)$ |
 #
 # Both have the same ceiling, $1 / (L + C)$: a learner that never waits. Synchronous workers creep
-# towards it, asynchronous kept walk up to it in a straight line and stop. That is **Amdahl's law**: what
+# towards it, asynchronous ones walk up to it in a straight line and stop. That is **Amdahl's law**: what
 # cannot be spread sets the limit.
 #
 # ### Exercise 12.1: is it worth two machines?  (5 min)
@@ -744,7 +744,7 @@ show_figure(figure, "Each dot is a seed. " + "; ".join(facts))
 print("\n".join(facts))
 
 # %% [markdown]
-# All three learned from as many frames. Old kept cost something: the first row is ahead. But that V-trace wins it
+# All three learned from as many frames. Old ones cost something: the first row is ahead. But that V-trace wins it
 # back cannot be seen here; the two lower rows overlap, and five seeds are few. Why it does not, this
 # experiment does not say. It corrects what the critic believes, it does not make old frames fresh: the actions in them
 # are still those that the player wanted to try. So the first remedy is a smaller lag (fewer workers for a learner, a
@@ -793,7 +793,7 @@ def ray_collector(run, workers):
 
 # %% [markdown]
 # `update_after_each_batch` is how IMPALA's actors get their weights: whoever has delivered a batch
-# receives the newest kept before it plays on. (Calling `update_policy_weights_` for *all* after each
+# receives the newest ones before it plays on. (Calling `update_policy_weights_` for *all* after each
 # batch would make the learner wait until every one of them has finished its own.)
 
 
