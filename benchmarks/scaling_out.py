@@ -69,8 +69,8 @@ def speed(kind: str, key: int) -> dict[str, dict]:
 
     Returns:
         For the kind: `workers`, `step_seconds`, `frames_per_second` (playing and learning), and of one process beside
-        it `simulate` and `learn`, seconds a batch; `carry`, the seconds that a batch which is ready takes to arrive,
-        where workers do not wait to be asked.
+        it `simulate` and `learn`, seconds a batch; for `async` also `carry`, the seconds that a batch which is ready
+        takes to arrive.
     """
     sys.path.insert(0, str(EXAMPLE))
     import train as example

@@ -39,7 +39,7 @@ import time
 
 import gymnasium as gym
 from gymnasium.vector import AutoresetMode
-from torchrl.envs import GymWrapper, Transform, TransformedEnv
+from torchrl.envs import GymWrapper, Transform
 
 COPIES, STEPS = 16, 32  # CartPoles side by side in a worker; steps of each in a batch
 
@@ -60,7 +60,7 @@ def make_env(seed, copies=COPIES, step_seconds=0.0):
     envs = gym.make_vec("CartPole-v1", copies, "sync", vector_kwargs=autoreset)
     envs = GymWrapper(envs, categorical_action_encoding=True)
     envs.set_seed(seed)
-    return TransformedEnv(envs, Wait(step_seconds)) if step_seconds else envs
+    return envs.append_transform(Wait(step_seconds)) if step_seconds else envs
 
 
 # %% [markdown]
@@ -853,42 +853,52 @@ print(f"mean return of 100 fresh episodes: {score:.0f}, {verdict}")
 # | `DistributedWeightSyncScheme`, `RPCWeightSyncScheme` | `torch.distributed` | their collectors |
 # | `NoWeightSyncScheme` | nothing: for a policy that never changes | |
 #
-# We swap the first for the second. Predict: what will become of batches whose frames have two ages?
+# We swap the first for the second: with a `policy_factory` each worker has a copy of its own, as in lesson
+# 05, and we send ours to it every eighth batch only. Predict how old the batches will be.
 
 # %%
 from torchrl.weight_update import MultiProcessWeightSyncScheme
 
 
-def ages_of(collector, run, batches):
-    different = []
+def lags_of(collector, run, batches, send_every):
+    lags = []
     for batch in collector:
-        different.append(batch["trained_on"].unique().numel())
+        lags.append(run.batches - batch["trained_on"].mean().item())
         learn(run, batch)
-        collector.update_policy_weights_(run.player)
+        if send_every and run.batches % send_every == 0:
+            collector.update_policy_weights_(run.player)
         if run.batches == batches:
             break
     collector.shutdown()
-    return different[
-        2:
-    ]  # the first batches of both workers were played before anything was learned
+    return lags
 
 
 # %% tags=["look"]
-swapped = {"weight_sync_schemes": {"policy": MultiProcessWeightSyncScheme()}}
-for name, scheme in [("shared memory", {}), ("a pipe", swapped)]:
-    run = build(seed)
-    envs = [partial(make_env, seed), partial(make_env, seed + 1)]
-    options = {"frames_per_batch": batch_frames, **unending, **scheme}
-    collector = MultiAsyncCollector(envs, run.player, **options)
-    found = ages_of(collector, run, batches=24)
-    mixed = sum(count > 1 for count in found)
-    print(f"{name:14} {mixed} of {len(found)} batches were played by more than one set of weights")
+envs = [partial(make_env, seed), partial(make_env, seed + 1)]
+options = {"frames_per_batch": batch_frames, **unending}
+run = build(seed)
+shared = lags_of(MultiAsyncCollector(envs, run.player, **options), run, 32, send_every=None)
+run = build(seed)
+options |= {"weight_sync_schemes": {"policy": MultiProcessWeightSyncScheme()}}
+collector = MultiAsyncCollector(envs, policy_factory=lambda: agent().player, **options)
+collector.update_policy_weights_(run.player)
+copied = lags_of(collector, run, 32, send_every=8)
+figure, axes = plt.subplots(figsize=(7, 2.6))
+axes.plot(shared, marker=".", label="shared memory")
+axes.plot(copied, marker=".", label="copies, sent every 8 batches")
+axes.set(xlabel="batches learned from", ylabel="mean lag, in batches")
+axes.legend()
+means = f"mean lag: shared {statistics.mean(shared):.1f}, copies {statistics.mean(copied):.1f}"
+show_figure(figure, f"Lag over batches. {means}")
+
+# %% tags=["look"]
+print(means)
 
 # %% [markdown]
-# Where the memory is shared, whatever the learner writes is there for the next step of every worker. A
-# copy is exchanged between two batches: one batch, one policy. V-trace takes either, since each frame
-# carries the log-probability it was really drawn with. Copies are sent, though, and what is sent costs
-# $C$: a policy of a gigabyte to a hundred workers is a hundred gigabytes.
+# In shared memory, whatever the learner writes is there for the next step of every worker. Copies stay as they
+# are until something is sent, and age meanwhile. But what is sent costs $C$: a policy of a gigabyte to a hundred
+# workers is a hundred gigabytes, so large policies are sent rarely. Either way the weights may change in the
+# middle of a batch. V-trace does not mind, since each frame carries the log-probability it was drawn with.
 #
 # ## To a real cluster  (about 52 min to here)
 #

@@ -26,7 +26,7 @@ import gymnasium as gym
 import torch
 from gymnasium.vector import AutoresetMode
 from tensordict.nn import TensorDictModule, TensorDictSequential
-from torchrl.envs import ExplorationType, GymWrapper, Transform, TransformedEnv, set_exploration_type
+from torchrl.envs import ExplorationType, GymWrapper, Transform, set_exploration_type
 from torchrl.modules import MLP, ProbabilisticActor, ValueOperator
 from torchrl.objectives import A2CLoss
 from torchrl.objectives.value.functional import vtrace_advantage_estimate
@@ -63,7 +63,7 @@ def make_env(seed: int, copies: int = COPIES, step_seconds: float = 0.0):
         gym.make_vec("CartPole-v1", copies, "sync", vector_kwargs=autoreset), categorical_action_encoding=True
     )
     envs.set_seed(seed)
-    return TransformedEnv(envs, Wait(step_seconds)) if step_seconds else envs
+    return envs.append_transform(Wait(step_seconds)) if step_seconds else envs
 
 
 def network(outputs: int) -> MLP:
