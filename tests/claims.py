@@ -1,14 +1,7 @@
-"""Training cells reach what their lessons say: each notebook is run once more, with a cell of assertions at its end."""
+"""What the training cells of a lesson reach: assertions that are run as its last cell, after its own cells."""
 
 from __future__ import annotations
 
-import nbformat
-import pytest
-from nbclient import NotebookClient
-
-from tools import notebooks as builder
-
-pytestmark = pytest.mark.slow
 CLAIMS = {
     "06_logging_and_watching": """
         assert steps["trained for speed"] < steps["random actions"] < 30, "its curve rose, and it falls sooner"
@@ -31,11 +24,3 @@ CLAIMS = {
         assert total > 300, "the agent plays anybody's CartPole, observations as they come"
     """,
 }
-
-
-@pytest.mark.parametrize("name", CLAIMS)
-def test_training_reaches_what_the_lesson_says(name, tmp_path):
-    notebook = nbformat.read(builder.NOTEBOOKS / f"{name}.ipynb", as_version=4)
-    lines = [line[8:] for line in CLAIMS[name].strip("\n").splitlines()]
-    notebook.cells.append(nbformat.v4.new_code_cell("\n".join(lines)))
-    NotebookClient(notebook, timeout=builder.TIMEOUT, resources={"metadata": {"path": str(tmp_path)}}).execute()
