@@ -29,7 +29,7 @@ class LivePlot:
     Args:
         x_label: what x counts.
         y_label: what y measures.
-        threshold: draws a dashed line here, labelled "solved".
+        threshold: draws a dashed line here; "solved" stands above the frame.
         total: the x at which the loop ends at the latest; with it the status line tells how far the loop is.
         draw_in: an `ipywidgets.HTML` to draw in; the output of the running cell if there is none.
     """

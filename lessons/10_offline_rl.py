@@ -147,20 +147,23 @@ def train_online(agent, seed):
     target = HardUpdate(loss_module, value_network_update_interval=32)
     optimiser = torch.optim.Adam(loss_module.parameters(), 5e-4)
     envs = make_envs(16, 100_000 * seed, sutton_barto_reward=True)
-    explorer = TensorDictSequential(agent, egreedy)
     options = {"auto_register_policy_transforms": False, "track_traj_ids": False}
     options |= {"frames_per_batch": 64, "total_frames": settings.player_frames}
-    for batch in Collector(envs, explorer, **options):
-        buffer.extend(batch.reshape(-1))
-        egreedy.step(batch.numel())
-        if len(buffer) >= 1_000:
-            for _ in range(8):
-                optimiser.zero_grad()
-                loss_module(buffer.sample())["loss"].backward()
-                torch.nn.utils.clip_grad_norm_(loss_module.parameters(), 10.0)
-                optimiser.step()
-                target.step()
-            yield
+    collector = Collector(envs, TensorDictSequential(agent, egreedy), **options)
+    try:
+        for batch in collector:
+            buffer.extend(batch.reshape(-1))
+            egreedy.step(batch.numel())
+            if len(buffer) >= 1_000:
+                for _ in range(8):
+                    optimiser.zero_grad()
+                    loss_module(buffer.sample())["loss"].backward()
+                    torch.nn.utils.clip_grad_norm_(loss_module.parameters(), 10.0)
+                    optimiser.step()
+                    target.step()
+                yield
+    finally:  # also if nobody asks for the rest
+        collector.shutdown()
 
 
 # %% [markdown]

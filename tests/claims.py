@@ -23,4 +23,24 @@ CLAIMS = {
             total, done = total + reward, terminated or truncated
         assert total > 300, "the agent plays anybody's CartPole, observations as they come"
     """,
+    "08_ppo": """
+        assert cartpole_returns.mean() >= 475 and len(cartpole_returns) == 100, "two actions"
+        assert pendulum_returns.mean() >= -200 and len(pendulum_returns) == 100, "and a torque, by the same loop"
+        assert means["return"][0] < 0.5 < 0.9 < means["return"][-1], "more episodes agree better"
+        assert min(b - a for a, b in zip(means["return"], means["return - mean"])) > 0, "so does better than usual"
+        first = {name: noted[0] for name, noted in logs.items()}
+        assert first["too small"]["clip_fraction"] == 0 < first["as above"]["clip_fraction"] < 0.5
+        assert first["too large"]["clip_fraction"] > 0.9 and first["too large"]["kl_approx"] > 1
+        assert first["too large"]["entropy"] < 0.05 < 0.6 < first["as above"]["entropy"] < first["too small"]["entropy"]
+        assert max(readings["kl_approx"] for readings in log) > 0.03, "and nothing broke"
+    """,
+    "09_continuous_control": """
+        assert all(exam(run).mean() >= -200 for run in runs.values()), "both live runs are solved"
+        full = {name: (torques(run).abs() > 1.9).float().mean() for name, run in runs.items()}
+        assert full["DDPG"] > 0.75 and full["SAC"] < full["DDPG"] - 0.15, "in most states it would; SAC's are soft"
+        assert (pushed > 1.9).float().mean() < full["DDPG"] - 0.2, "of the steps it is a smaller share"
+        fresh, trained = (run.loss(batch.clone()) for run in (build(sac, seed), runs["SAC"]))
+        assert fresh["entropy"] > 0 and trained["alpha"] < 0.5, "the entropy began above its target, the price fell"
+        assert milliseconds["REDQ"] < 3 * milliseconds["SAC"], "not five times"
+    """,
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import sys
 from dataclasses import replace
 
 import pytest
@@ -88,6 +89,24 @@ def test_cqls_second_term_is_the_cloning_loss_of_its_values(space, records):
     values = student.agent(batch.select("observation"))["action_value"]
     cloning = torch.nn.functional.cross_entropy(values, batch["action"])
     torch.testing.assert_close(student.loss(batch)["loss_cql"], cloning)
+
+
+@pytest.mark.parametrize("batches", [1, 8], ids=["a player that is good early", "a player trained to the end"])
+def test_the_players_collector_is_shut_down_however_far_they_train(space, monkeypatch, batches):
+    shut = []
+
+    class Watched(space["Collector"]):
+        def shutdown(self, *arguments, **options):
+            shut.append(sys._getframe(1).f_code.co_name)
+            super().shutdown(*arguments, **options)
+
+    monkeypatch.setitem(space, "Collector", Watched)
+    monkeypatch.setitem(space, "settings", replace(space["settings"], player_frames=1_280))
+    training = space["train_online"](space["make_value_agent"](), seed=0)
+    for _ in range(batches):
+        next(training, None)
+    training.close()
+    assert "train_online" in shut
 
 
 def test_every_arm_of_the_benchmark_names_a_method_of_the_lesson(space):

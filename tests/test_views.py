@@ -38,6 +38,13 @@ class TestLivePlot:
             x, y = map(float, point.split(","))
             assert curves.LEFT <= x <= curves.WIDTH - curves.RIGHT and curves.TOP <= y <= curves.HEIGHT - curves.BOTTOM
 
+    @pytest.mark.parametrize("threshold", [475, -200])
+    def test_what_is_solved_is_said_where_no_curve_runs(self, threshold):
+        svg = ElementTree.fromstring(curves.curves_svg({"run": [(0, -1600), (9, -150)]}, "x", "y", threshold=threshold))
+        labels = [text for text in svg.iter("{http://www.w3.org/2000/svg}text") if "solved" in text.text]
+        assert [label.text for label in labels] == [f"solved (dashed): {threshold}"]
+        assert float(labels[0].get("y")) < curves.TOP
+
     def test_a_curve_can_be_taken_out(self):
         plot = LivePlot()
         plot.add(1, score=10)
@@ -361,8 +368,8 @@ class TestBreakItLab:
 
 def test_stored_results_are_found_and_missing_ones_listed():
     assert "ablations" in load_results("07_dqn")["runs"]
-    with pytest.raises(FileNotFoundError, match="no results '08_ppo'; there are: .*07_dqn"):
-        load_results("08_ppo")
+    with pytest.raises(FileNotFoundError, match="no results '99_flying'; there are: .*07_dqn"):
+        load_results("99_flying")
 
 
 def test_a_figure_can_be_turned():
