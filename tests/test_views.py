@@ -95,6 +95,8 @@ class TestLivePlot:
         plot = LivePlot(total=8000)
         plot.add(2000, greedy=1)
         assert re.fullmatch(r"2,000 of at most 8,000 frames in 00:00, .* frames/s, at most 00:0\d left", plot.status())
+        plot.add(8001, greedy=1)  # more than was announced
+        assert re.fullmatch(r"8,001 frames in 00:00, .* frames/s", plot.status())
         assert LivePlot().status() == "0 frames in 00:00, ? frames/s"
 
     def test_drawing_takes_at_most_a_fiftieth_of_the_time_however_slow_it_is(self, monkeypatch):
