@@ -43,4 +43,25 @@ CLAIMS = {
         assert fresh["entropy"] > 0 and trained["alpha"] < 0.5, "the entropy began above its target, the price fell"
         assert milliseconds["REDQ"] < 3 * milliseconds["SAC"], "not five times"
     """,
+    "10_offline_rl": """
+        assert exams["CQL"].mean() >= 475, "CQL solves it from a record that no good agent wrote"
+        assert exams["CQL without its term"].mean() >= 475 and settings.conservative > 0, "and not because of its term"
+        others = [exams[name].mean() for name in ["cloning", "cloning the best tenth", "DQN"]]
+        assert max(others) < 0.5 * exams["CQL"].mean(), "the others do not come near"
+        assert {"CQL", "CQL without its term"} <= set(ahead), "better than everyone who wrote the record"
+        assert exams["DQN"].mean() < 1.5 * teacher_return, "DQN stays where its teachers are"
+        ends = {name: list(noted.values())[-1] for name, noted in beliefs.items()}
+        assert all((values > 0).float().mean() > 0.5 for values in ends.values()), "both promise the impossible"
+        assert ends["CQL"].mean() > 100 * ends["DQN"].mean() > 0, "conservative is not modest"
+        assert agrees["cloning"][0] > max(agrees["DQN"][0], agrees["CQL"][0]), "a clone comes closest to the record"
+        assert agrees["CQL"][1] > agrees["cloning"][1] > agrees["DQN"][1], "and CQL to the best player"
+    """,
+    "11_memory_and_pixels": """
+        assert exams["no memory"] < 100 and exams["memory"] >= 475, "a memory solves what nobody solves without"
+        assert explained["one look"] < 0.3 < 0.6 < explained["memory"], "the velocity is in the memory"
+        assert returns.mean() < 0.2 * exams["memory"], "and it is used"
+        assert catches[1] < 85 and catches[2] >= 95, "two looks solve what one does not"
+        assert saved[1][2] > 95 > 70 > max(saved[1][0], saved[1][4]), "one look suffices for a ball without drift"
+        assert share < catches[2] - 20, "and the frame before is used"
+    """,
 }
