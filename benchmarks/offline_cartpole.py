@@ -27,6 +27,7 @@ ARMS = {
     "cloning the best tenth": ("mixed", BEST_SHARE, "cloning"),
     "DQN": ("mixed", 1.0, "DQN"),
     "CQL": ("mixed", 1.0, "CQL"),
+    "CQL without its term": ("mixed", 1.0, "CQL without its term"),
     "IQL": ("mixed", 1.0, "IQL"),
     "good record: cloning": ("good", 1.0, "cloning"),
     "good record: DQN": ("good", 1.0, "DQN"),

@@ -37,7 +37,7 @@ def curves_svg(
         series: for each name its points (x, y), x increasing; at most `MAX_POINTS` of each are drawn.
         x_label: what x counts.
         y_label: what y measures.
-        threshold: a dashed line at this y, labelled "solved".
+        threshold: a dashed line at this y, labelled "solved" above the frame.
         cursor: a vertical line at this x.
     """
     points = [point for curve in series.values() for point in curve]
@@ -65,7 +65,8 @@ def curves_svg(
     if threshold is not None:
         x, y = place(x_ticks[0], threshold)
         parts.append(f'<path d="M{x:.1f} {y:.1f}H{WIDTH - RIGHT}" stroke="black" stroke-dasharray="6 4"/>')
-        parts.append(f'<text x="{WIDTH - RIGHT}" y="{y - 4:.1f}" text-anchor="end">solved: {threshold:g}</text>')
+        # In the margin: above the line it would hide the curves that have just arrived there.
+        parts.append(f'<text x="{WIDTH - RIGHT}" y="18" text-anchor="end">solved (dashed): {threshold:g}</text>')
     legend = LEFT
     for (name, curve), colour in zip(series.items(), PALETTE.values(), strict=False):
         shown = [*curve[:: math.ceil(len(curve) / MAX_POINTS)], curve[-1]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from html import escape
@@ -234,5 +235,6 @@ def _wrapped(name: str) -> list[str]:
     letters = int(COLUMN / LETTER)
     if len(name) <= letters:
         return [name]
-    cut = max(name.rfind("_", 0, letters) + 1, name.rfind(" ", 0, letters) + 1) or letters
+    word_starts = [found.start() for found in re.finditer(r"(?<=[ _])|(?=[A-Z][a-z])", name)]
+    cut = max((start for start in word_starts if 0 < start <= letters), default=letters)
     return [name[:cut], name[cut:]]

@@ -29,7 +29,7 @@ class LivePlot:
     Args:
         x_label: what x counts.
         y_label: what y measures.
-        threshold: draws a dashed line here, labelled "solved".
+        threshold: draws a dashed line here; "solved" stands above the frame.
         total: the x at which the loop ends at the latest; with it the status line tells how far the loop is.
         draw_in: an `ipywidgets.HTML` to draw in; the output of the running cell if there is none.
     """
@@ -95,12 +95,11 @@ class LivePlot:
         """How far the loop is, how fast, and how long it may still take, in tqdm's words."""
         x = max((points[-1][0] for points in self.series.values()), default=0)
         elapsed = time.perf_counter() - self._started
-        return tqdm.format_meter(x, self.total, elapsed, unit=f" {self.x_label}", bar_format=self._meter())
-
-    def _meter(self) -> str:
-        if self.total is None:
-            return "{n:,.0f}{unit} in {elapsed}, {rate_noinv_fmt}"
-        return "{n:,.0f} of at most {total:,}{unit} in {elapsed}, {rate_noinv_fmt}, at most {remaining} left"
+        total = None if self.total is None or x > self.total else self.total  # beyond it, it tells nothing any more
+        meter = "{n:,.0f}{unit} in {elapsed}, {rate_noinv_fmt}"
+        if total is not None:
+            meter = "{n:,.0f} of at most {total:,}{unit} in {elapsed}, {rate_noinv_fmt}, at most {remaining} left"
+        return tqdm.format_meter(x, total, elapsed, unit=f" {self.x_label}", bar_format=meter)
 
     def view(self) -> View:
         """The figure as it stands."""

@@ -60,16 +60,15 @@ def show_figure(figure: Figure, alt: str) -> View:
     return View(image_tag(buffer.getvalue(), "image/png", alt, width), f"Figure: {alt}")
 
 
-def summarise_runs(runs: Sequence[tuple[Sequence[float], Sequence[float]]], points: int = 100) -> dict[str, np.ndarray]:
+def summarise_runs(runs: Sequence[tuple[Sequence[float], Sequence[float]]]) -> dict[str, np.ndarray]:
     """Bring runs of unequal length onto one axis and take their median and 10th to 90th percentile.
 
     Args:
         runs: for each seed a pair (x, y) of equally long sequences, x increasing.
-        points: how many places of the common axis.
 
     Returns:
-        `x`, `median`, `low`, `high`, each of shape [points]. The axis ends where the first run ends: beyond it the
-        median would be one of the survivors only.
+        `x`, `median`, `low`, `high`, equally long: at each x at which one of the runs was measured, as far as all
+        runs reach. Beyond the end of the first one the median would be one of the survivors only.
 
     Raises:
         ValueError: no run, an empty run, or x and y of unequal length.
@@ -79,7 +78,8 @@ def summarise_runs(runs: Sequence[tuple[Sequence[float], Sequence[float]]], poin
     for number, (x, y) in enumerate(runs):
         if len(x) != len(y) or len(x) == 0:
             raise ValueError(f"Run {number} has {len(x)} x values and {len(y)} y values; it needs equally many, not 0.")
-    axis = np.linspace(max(x[0] for x, _ in runs), min(x[-1] for x, _ in runs), points)
+    measured = np.unique(np.concatenate([np.asarray(x, dtype=float) for x, _ in runs]))
+    axis = measured[(measured >= max(x[0] for x, _ in runs)) & (measured <= min(x[-1] for x, _ in runs))]
     values = np.stack([np.interp(axis, x, y) for x, y in runs])
     low, median, high = np.percentile(values, [10, 50, 90], axis=0)
     return {"x": axis, "median": median, "low": low, "high": high}

@@ -360,9 +360,10 @@ finally:
 # factory above, nothing changes until you call `update_policy_weights_`.
 #
 # Should a worker die (most often the system killed it because memory ran out), the loop ends within
-# seconds with an error: `At least one process failed`, or `Cannot close a process` from the attempt
-# to clear up. A worker that merely stands still, in a simulator that never answers, is waited for
-# without end: then it is you who has to press stop.
+# seconds with an error: `At least one process failed`, `Cannot close a process` from the attempt to
+# clear up, or, if the worker was just handing over a batch, an `EOFError` or `ConnectionResetError`.
+# A worker that merely stands still, in a simulator that never answers, is waited for without end:
+# then it is you who has to press stop.
 #
 # Two processes took seconds to start for a few frames. CartPole is far too quick to need them;
 # they pay where a step is slow.

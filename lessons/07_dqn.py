@@ -462,6 +462,7 @@ class Settings:
     test_seed: int = 1_000_000_000  # ... and from the seeds of the exam
 
 
+# %%
 settings = Settings()
 
 # %% [markdown]

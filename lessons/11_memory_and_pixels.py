@@ -17,7 +17,7 @@
 # A photograph of a pole on a cart: it leans a little to the right. Should the cart move? If the
 # pole is falling to the right, yes; if it is just coming back up, no. The photograph does not say.
 #
-# So far each observation held all there is to know about the future. Where it does not, one speaks
+# So far an observation held all that a good action needs. Where it does not, one speaks
 # of **partial observability**, and there are two remedies: a network that *remembers*, or an
 # observation that holds *several looks*. This lesson tries the first on CartPole without velocities,
 # and the second on a small game of pixels. The algorithm is the DQN of lesson 07 throughout: an
@@ -112,20 +112,21 @@ axes.scatter(angle, velocity, s=3)
 axes.set(xlabel="pole angle (radians): seen", ylabel="pole velocity: hidden")
 show_figure(
     figure,
-    f"All but upright (less than 0.01 radians), the pole moves at anything from {upright.min():.1f} "
+    f"Where it stands upright (within 0.01 radians), the pole moves at anything from {upright.min():.1f} "
     f"to {upright.max():.1f} radians a second.",
 )
 
 # %% [markdown]
 # A dot above 0 is a pole that moves to the right, one below moves to the left: at the same angle there
-# are both. An agent that sees the angle alone must give them the same answer.
+# are both. An agent that sees no velocities must treat them alike.
 #
 # ## One loop for everything  (about 8 min to here)
 #
 # First the parts that will *not* change. The settings are those of lesson 07 in spirit: a reward of -1
 # for falling and 0 otherwise while training, inputs of a good size, and many copies side by side.
 # One thing is new: a frame is no longer stored on its own. The collector's batch has shape
-# `[copies, steps]`, and each row of it, a *sequence*, goes into the buffer as one piece.
+# `[copies, steps]`, and each row of it, a *sequence*, goes into the buffer as one piece. (The setting
+# `memory` is that buffer's size, as in lesson 07, and not yet the memory of a network.)
 
 # %%
 from dataclasses import dataclass, replace
@@ -331,8 +332,8 @@ memoryless_curve = live.curve("validation")
 print(f"Best validation mean {memoryless.best_score:.0f} in {memoryless.frames:,} frames.")
 
 # %% [markdown]
-# More frames would not help: whatever it learns, it gives the same answer to a pole that is falling and
-# to one that is coming back.
+# No number of frames can add what is not in the input: whatever it learns, it gives the same answer to a
+# pole that is falling and to one that is coming back.
 #
 # ## A memory  (about 20 min to here)
 #
@@ -367,11 +368,12 @@ from course_utils import flow
 flow(remembering_agent())
 
 # %% [markdown]
-# `memory` comes from outside, and the new one is written under `next`: stepping the environment carries
-# it to the following step, like an observation. But who writes the *first* one, and who clears it when an
-# episode ends? Two transforms of lesson 03: a *primer* that fills in zeros at a reset, and `InitTracker`,
+# `memory` comes from outside, and the new one is written under `next`. Who carries it to the following
+# step, and who clears it when an episode ends? Two transforms of lesson 03: a *primer*, which makes `memory`
+# an entry of the environment, carried along like an observation and zero after each reset; and `InitTracker`,
 # which marks the first step of each episode with `is_init`. `get_primers_from_module` looks for the modules of
-# an agent that have a memory, and makes the primer they need.
+# an agent that have a memory, and makes the primer they need. (The collector could add both, lesson 05; we
+# play in `rollout` too, so each environment brings its own.)
 
 # %%
 from torchrl.envs import InitTracker
@@ -396,11 +398,11 @@ for row, starts in zip(sizes, rollout["is_init"].squeeze(-1), strict=True):
     )
 
 # %% [markdown]
-# One line per copy, one sign per step; the height is the size of the memory, and `|` is the first step of
-# an episode. The memory fills up from there.
+# One line per copy, one sign per step; the height is the size of the memory that a step begins with, and `|`
+# is the first step of an episode, where it is zero. From there it fills.
 #
 # ### Exercise 11.2: forget at the start  (4 min)
-# This is what happens inside in every step. Write `at_the_start(memory, is_init)`: `memory` has shape
+# This is what `GRUModule` does with `is_init` at every single step. Write `at_the_start(memory, is_init)`: `memory` has shape
 # `[batch, layers, hidden]`, `is_init` has shape `[batch, 1]` and is boolean. Return the memory to go on
 # with: zeros for those copies that are on the first step of an episode, unchanged for all others.
 # <details><summary>Hint</summary>A flag of shape <code>[batch, 1, 1]</code> fits a memory of shape
@@ -426,17 +428,18 @@ check("11.2", at_the_start)
 # %% [markdown]
 # ## Three traps, and a proof  (about 26 min to here)
 #
-# **Trap one: no `is_init`.** Without `InitTracker` the module refuses to work (it reads `is_init`), which
-# is kind of it.
+# **Trap one: a part is missing.** Without `InitTracker` there is a `KeyError` for `is_init`: good. Without
+# the primer there is silence. The environment carries only entries it knows, `memory` is not among them, and
+# the module begins each step with zeros: an agent that looks as if it had a memory, and has none.
 #
 # **Trap two: no recurrent mode in training.** Then each step starts from a *stored* memory, and no gradient
-# tells the network what it should have kept (lesson 03 drew this). It learns as if memory were weather.
+# tells the network what it should have kept (lesson 03 drew this). Nothing is raised here either.
 #
-# **Trap three is silent.** The loss asks the target network about the *next* observations, and these are a
+# **Trap three: a leak.** The loss asks the target network about the *next* observations, and these are a
 # sequence too. A row of it is `next` of step 0, `next` of step 1, and so on. Where an episode ends inside
 # the row, the step after belongs to a new one, and the memory must not leak across. But under `next` the
-# flag `is_init` is never set: a *next* step is never a first one. So we ask: does a whole row at once give
-# the values that single steps give?
+# flag `is_init` is False throughout: a *next* step is never a first one. So we ask: does a whole row at once
+# give the values that single steps give?
 
 
 # %%
@@ -500,8 +503,8 @@ def slice_starts(done, length):
 check("11.3", slice_starts)
 
 # %% [markdown]
-# Now train. The same loop, the same settings; swapped are the network and the transforms. Predict: more
-# frames than lesson 07's few thousand, or fewer?
+# Now train. The same loop, the same settings; swapped are the network and the transforms. Predict: how many
+# frames, of the 16,000 that are allowed?
 #
 # Not every start arrives: this loop is as nervous as lesson 07's. So we allow ourselves, before the run, a second
 # start with another seed if the first one gives up. The validation decides that; the exam plays no part in it.
@@ -545,7 +548,8 @@ for name, score in exams.items():
 # ### What does it remember?
 # Nobody told the network to remember velocities. Are they in its memory? We draw a straight line (least
 # squares) from what is known at a step to the pole velocity, which no agent has seen. It is fitted on half of
-# the copies of a rollout and tried on the others. Known is: what is seen at the moment; the memory (`summary`
+# the copies of a rollout and tried on the others; first steps are left out, where nothing can be known of it.
+# Known is: what is seen at the moment; the memory (`summary`
 # is what it holds after the step); and, for comparison, the memory of a fresh agent that has learned nothing and
 # watches the same poles. Predict their order.
 
@@ -554,12 +558,13 @@ rollout = play(remembering.average.module, 40, exam_seed, memory_parts)
 velocity = rollout["observation"][..., 3:]
 with torch.no_grad(), set_recurrent_mode(True):
     fresh = remembering_agent()(rollout.select("seen", "memory", "is_init"))
+later = ~rollout["is_init"].squeeze(-1)
 
 
 def read_out(known):
     known = torch.cat([known, torch.ones_like(velocity)], -1)
-    line = torch.linalg.lstsq(known[:20].flatten(0, 1), velocity[:20].flatten(0, 1)).solution
-    there, guess = velocity[20:].flatten().cpu(), (known[20:] @ line).flatten().cpu()
+    line = torch.linalg.lstsq(known[:20][later[:20]], velocity[:20][later[:20]]).solution
+    there, guess = velocity[20:][later[20:]].cpu(), (known[20:][later[20:]] @ line).cpu()
     return there, guess, 1 - ((there - guess).var() / there.var()).item()
 
 
@@ -570,13 +575,16 @@ sources = {
     "fresh memory": fresh["summary"],
     "memory": rollout["summary"],
 }
-facts = []
+explained = {}
 for panel, (name, known) in zip(panels, sources.items(), strict=True):
-    there, guess, explained = read_out(known)
+    there, guess, explained[name] = read_out(known)
     panel.scatter(there[::20], guess[::20], s=3)
     panel.set(title=name, xlabel="true pole velocity")
-    facts.append(f"from {name}: {explained:.0%} of the variation of the velocity explained")
 panels[0].set_ylabel("read out")
+facts = [
+    f"from {name}: {share:.0%} of the variation of the velocity explained"
+    for name, share in explained.items()
+]
 show_figure(figure, "Pole velocity read out with a straight line; " + "; ".join(facts))
 
 # %% tags=["look"]
@@ -588,23 +596,29 @@ print("\n".join(facts))
 # that the network uses it. So we ask that, too.
 #
 # We wipe the memory before every step: a module in front of the agent says that it is always the first step of
-# an episode. Same weights, same starts. Predict the mean return.
+# an episode. Same weights, the first 20 starts of the exam. Predict the mean return.
 
 # %% tags=["look"]
 amnesia = TensorDictModule(torch.ones_like, in_keys=["is_init"], out_keys=["is_init"])
 wiped = TensorDictSequential(amnesia, remembering.average.module)
 returns = first_returns(play(wiped, 20, exam_seed, memory_parts))
-print(f"With a memory {exams['memory']:.0f}, wiped at every step {returns.mean():.0f}")
+print(
+    f"With its memory {exams['memory']:.0f}, wiped at every step {returns.mean():.0f}; "
+    f"the agent that never had one {exams['no memory']:.0f}"
+)
 
 # %% [markdown]
-# What is lost there is what the memory was good for.
+# Between the first number and the second lies what the memory was good for. (The third agent had to learn to do
+# without, this one never had.)
 #
 # ## A world of pixels  (about 36 min to here)
 #
 # A ball falls through a field of 9 by 9 pixels, one row a step, and moves sideways by -2 to 2 columns; at
 # the walls it bounces. Below, a paddle of three pixels moves one column a step. Catching the ball is worth
 # 1, missing it -1. An observation is a picture of one channel. As with the boats of lesson 01, one
-# environment holds many games, and all of them start and end together, which spares us partial resets.
+# environment holds many games, and all of them start and end together, which spares us partial resets. The class
+# calls two functions that follow it: `fly` moves the balls, `look` makes the observation. `dice` is a random
+# generator of its own.
 
 # %%
 from tensordict import TensorDict
@@ -643,8 +657,8 @@ class Catch(EnvBase):
 
 
 # %% [markdown]
-# Three functions are still missing: how the ball flies (`drift` is the columns it moves sideways in a step), how a
-# picture is drawn, and what is seen of a game.
+# `drift` is the columns a ball moves sideways in a step; a bounce turns its sign. `draw` makes the picture that
+# `look` hands out.
 
 
 # %%
@@ -695,8 +709,9 @@ show_figure(figure, f"One game of Catch; before it lands, the ball is in columns
 # %% [markdown]
 # Cover all but one of the pictures: where will the ball land? That takes two of them.
 #
-# What *can* be reached with one look? We write two players by hand. One stands under the ball as it is now.
-# The other cheats: it knows the drift.
+# What should one expect of one look? We write two players by hand. One stands under the ball as it is now. It is
+# no upper limit: a ball at the wall, say, can only come back, and one look shows that. The other cheats: it knows
+# the drift.
 
 
 # %%
@@ -842,7 +857,7 @@ for panel, side in zip(panels, [9, 10], strict=True):
     seen = picture.grad[0].abs()
     blind[side] = (seen.sum(1) == 0).nonzero().flatten().tolist()
     panel.imshow(seen)
-    panel.set(title=f"{side} by {side}")
+    panel.set(title=f"{side} by {side}", xticks=range(0, side, 3), yticks=range(0, side, 3))
     panel.grid(False)
 words = "; ".join(
     f"{side} by {side}: rows without any influence {rows or 'none'}" for side, rows in blind.items()
@@ -851,8 +866,8 @@ show_figure(figure, f"How much each pixel moves the features. {words}.")
 
 # %% [markdown]
 # With 10 by 10 the last row has no influence at all (nor has the last column). That is the row of the paddle:
-# the agent would play without seeing its own hands. Nothing raises an error, and it even learns a little. Hence
-# 9, where the filters come out even.
+# the agent would play without seeing its own hands. Nothing raises an error. Hence 9, where the filters come out
+# even.
 #
 # ## One look, two looks  (about 55 min to here)
 #
@@ -927,8 +942,8 @@ def examine_catch(run, looks):
 
 
 # %% tags=["look"]
-for looks, run in catchers.items():
-    score = examine_catch(run, looks)
+catches = {looks: examine_catch(run, looks) for looks, run in catchers.items()}
+for looks, score in catches.items():
     print(
         f"{looks} look(s): {score:.1f} % of the balls: {'solved' if score >= 95 else 'not solved'}"
     )
@@ -960,65 +975,51 @@ six = watch_games(catchers[2].average.module, looks=2, games=6, seed=exam_seed)
 show_video(film(six), "Two looks", width=240)
 
 # %% [markdown]
-# And what does it conclude? We put the ball into row 4, above a paddle in the middle, and ask both agents for
-# their move: for each column of the ball, and for each drift that brought it there.
+# Which balls does the second look save? We sort the games of the exam by the drift they began with. Predict the
+# line of one look: where is it highest, where lowest?
 
 # %% tags=["look"]
-drifts, columns = torch.arange(-2, 3, device=device), torch.arange(size, device=device)
-drift, column = (grid.flatten() for grid in torch.meshgrid(drifts, columns, indexing="ij"))
-middle = torch.full_like(column, size // 2)
-possible = (column - drift >= 0) & (column - drift < size)
-frames = torch.cat(
-    [draw(3, (column - drift).clamp(0, size - 1), middle), draw(4, column, middle)], 1
-)
-figure, panels = plt.subplots(1, 2, sharey=True, figsize=(8, 2.4))
-for panel, (looks, run) in zip(panels, catchers.items(), strict=True):
-    with torch.no_grad():
-        action = run.average.module(TensorDict({"pixels": frames[:, -looks:]}, [len(frames)]))[
-            "action"
-        ]
-    picture = torch.where(possible, action.float(), torch.nan).reshape(5, size).cpu()
-    panel.imshow(picture, cmap="cividis", vmin=0, vmax=2, extent=(-0.5, size - 0.5, 2.5, -2.5))
-    panel.set(title=f"{looks} look(s)", xlabel="column of the ball", yticks=range(-2, 3))
-    panel.grid(False)
-panels[0].set_ylabel("drift")
-words = (
-    "Dark: left, grey: stay, yellow: right, white: cannot be (it would have come through the wall)."
-)
-show_figure(figure, f"Moves for a ball in row 4. {words} With one look all rows are alike.")
-
-# %% [markdown]
-# Dark is left, grey is stay, yellow is right; white cannot happen. With one look all rows are alike, because the
-# drift is not in the picture. Do the borders between the colours run aslant with two? Then this agent goes where
-# the ball *will* be. And these are the filters of its first layer, one column each: what it looks for in the frame
-# before (above) and in the present one (below), from blue (minus) to red (plus).
+same_games = Catch(500, exam_seed)
+same_games.reset()
+drifts = same_games.drift
+figure, axes = plt.subplots()
+saved = {}
+for looks, run in catchers.items():
+    rewards = watch_games(run.average.module, looks, 500, exam_seed)["next", "reward"][:, -1, 0]
+    saved[looks] = [
+        100 * (rewards[drifts == drift] > 0).float().mean().item() for drift in range(-2, 3)
+    ]
+    axes.plot(range(-2, 3), saved[looks], marker="o", label=f"{looks} look(s)")
+axes.set(xlabel="drift at the start", ylabel="% caught", xticks=range(-2, 3), ylim=(0, 105))
+axes.legend()
+facts = [
+    f"{looks} look(s): " + ", ".join(f"{share:.0f} %" for share in shares)
+    for looks, shares in saved.items()
+]
+show_figure(figure, "Caught of the balls with drift -2, -1, 0, 1, 2: " + "; ".join(facts))
 
 # %% tags=["look"]
-first_layer = next(
-    part for part in catchers[2].average.modules() if isinstance(part, torch.nn.Conv2d)
-)
-weights = first_layer.weight.detach().cpu()
-figure, panels = plt.subplots(2, len(weights), figsize=(9, 1.5))
-limit = weights.abs().max()
-for row, name in enumerate(["before", "now"]):
-    for panel, weight in zip(panels[row], weights[:, row], strict=True):
-        panel.imshow(weight, cmap="RdBu_r", vmin=-limit, vmax=limit)
-        panel.set(xticks=[], yticks=[])
-        panel.grid(False)
-    panels[row][0].set_ylabel(name)
-opposed = (weights[:, 0] * weights[:, 1]).sum((1, 2)) < 0
-show_figure(
-    figure,
-    f"{len(weights)} filters; in {int(opposed.sum())} of them before and now pull against each other.",
-)
+print("Caught of the balls with drift -2, -1, 0, 1, 2:", *facts, sep="\n")
 
 # %% [markdown]
-# Where the two pictures of a filter are opposites, it answers to change and not to what stays.
+# A ball without drift lands below where it is seen: one look can be enough for it. The others need more.
 #
+# Does the agent with two looks use the frame before? The test is that of the wiped memory: a module in front of
+# it shows the present frame twice. Same weights, same games. Predict.
+
+# %% tags=["look"]
+twice = TensorDictModule(
+    lambda pixels: pixels[..., -1:, :, :].expand_as(pixels), in_keys=["pixels"], out_keys=["pixels"]
+)
+without = TensorDictSequential(twice, catchers[2].average.module)
+share = per_cent_caught(watch_games(without, 2, 500, exam_seed))
+print(f"With the frame before {catches[2]:.1f} %, with the present one twice {share:.1f} %")
+
+# %% [markdown]
 # ## Was it luck?  (about 60 min to here)
 #
 # One seed proves little. Both tasks were run on more seeds, none of them used to find the settings. A dot is the
-# exam of one seed and one start; those that failed, if any, are among them.
+# exam of one seed, without a second start; those that failed, if any, are among them.
 
 # %% tags=["look"]
 from course_utils import load_results
@@ -1044,9 +1045,9 @@ show_figure(figure, "; ".join(facts))
 print("\n".join(facts))
 
 # %% [markdown]
-# Two remedies for one trouble. A stack of frames is the simpler one: no state, no sequences, no traps, and enough
-# when what is hidden shows within a few frames. A memory carries what lies longer ago than any stack reaches, at
-# the price of the traps above and of slower updates.
+# Two remedies for one trouble. A stack of frames is the simpler one: no state, no sequences, none of the traps
+# above, and can be enough where what is hidden shows within a few frames. A memory can carry what lies longer ago than a
+# stack reaches (neither task here asked for that), at the price of those traps.
 #
 # ## What you can do now
 # You can tell when one observation is not enough, give an agent a memory and train it on sequences without

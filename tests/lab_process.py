@@ -28,11 +28,14 @@ def fresh_copy(folder: Path) -> Path:
 
 
 def environment_of_a_newcomer(home: Path) -> dict[str, str]:
-    """The environment of somebody who has never run anything here: an empty home, no browser."""
+    """The environment of somebody who has never run anything here: an empty home, no browser.
+
+    What is installed in it is not compiled beforehand, which is half of the work and nothing that tests look at.
+    """
     kept = {
         key: value for key, value in os.environ.items() if not key.startswith(("JUPYTER", "VIRTUAL_ENV", "BROWSER"))
     }
-    return {**kept, "HOME": str(home), "BROWSER": "/bin/false"}
+    return {**kept, "HOME": str(home), "BROWSER": "/bin/false", "PIP_NO_COMPILE": "1"}
 
 
 class Lab:

@@ -39,7 +39,7 @@ def main(kind: str, name: str) -> None:
     try:
         for _ in batches:
             pass
-    except (RuntimeError, ValueError) as error:
+    except (RuntimeError, ValueError, EOFError, ConnectionError) as error:
         while error:  # and what it was raised from
             print(f"{type(error).__name__}: {error}")
             error = error.__cause__ or error.__context__

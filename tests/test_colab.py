@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import textwrap
 import tomllib
 import types
 import zipfile
@@ -14,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import nbformat
 import pytest
+from claims import CLAIMS
 from conftest import ROOT
 from lab_process import fresh_copy
 from packaging.requirements import Requirement
@@ -22,8 +24,8 @@ from test_doctor import versions
 from test_fresh_clone import INSTALL_SECONDS
 
 from course_utils import colab, doctor, install_missing
+from tools import copies, setup
 from tools import notebooks as builder
-from tools import setup
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 RANGES = {requirement.name: requirement.specifier for requirement in map(Requirement, PROJECT["dependencies"])}
@@ -279,9 +281,11 @@ print(json.dumps({found.metadata["Name"]: found.version for found in importlib.m
 
 
 def run_in_colab(path) -> nbformat.NotebookNode | Exception:
-    """Run a notebook in an empty folder with the kernel named colab."""
-    notebook = nbformat.read(path, as_version=4)
+    """Run a notebook, as a class gets it, with the kernel named colab in an empty folder; and at its end its claims."""
+    notebook = copies.for_students(nbformat.read(path, as_version=4))
     notebook.metadata["kernelspec"]["name"] = "colab"
+    if path.stem in CLAIMS:
+        notebook.cells.append(nbformat.v4.new_code_cell(textwrap.dedent(CLAIMS[path.stem]), id="claims"))
     try:
         builder.execute(notebook, path.stem)
     except builder.LessonError as error:
@@ -348,7 +352,7 @@ def said_by_setup(notebook) -> str:
 @pytest.mark.slow
 class TestColab:
     @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-    def test_a_lone_notebook_runs_from_top_to_bottom(self, colab_machine, path):
+    def test_a_lone_notebook_runs_with_its_exercises_open_and_reaches_what_it_says(self, colab_machine, path):
         outcome = colab_machine.outcomes[path.stem]
         assert not isinstance(outcome, Exception), outcome
         assert all(cell.execution_count for cell in outcome.cells if cell.cell_type == "code")

@@ -192,5 +192,6 @@ def test_a_worker_that_is_killed_ends_the_loop_with_an_error_and_leaves_no_proce
             os.killpg(process.pid, signal.SIGKILL)  # should it hang, its workers are not left to others
     assert process.returncode == 0, said + errors[-3000:]
     words = ["At least one process failed: worker 0 (exit code -9)", "Cannot close a process while it is still running"]
-    assert any(sentence in said for sentence in words), f"{said}: the lesson names these two"
+    words += ["EOFError:", "ConnectionResetError:"]  # it was killed while it handed a batch over
+    assert any(sentence in said for sentence in words), f"{said}: the lesson names these"
     assert "left: 0" in said

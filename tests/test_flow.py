@@ -151,6 +151,20 @@ class TestDrawing:
         words = [text.text for text in root.iter(f"{space}text")]
         assert {"a<b", "target_value_", "network", "missing: hidden?"} <= set(words)
 
+    @pytest.mark.parametrize(
+        ("name", "lines"),
+        [
+            ("MLP", ["MLP"]),
+            ("target_value_network", ["target_value_", "network"]),
+            ("AdditiveGaussianModule", ["Additive", "GaussianModule"]),
+            ("abcdefghijklmnopqrstuvw", ["abcdefghijklmno", "pqrstuvw"]),
+        ],
+    )
+    def test_a_long_name_is_cut_between_words(self, name, lines):
+        from course_utils.key_flow import _wrapped
+
+        assert _wrapped(name) == lines
+
     def test_what_has_no_keys_is_refused_with_the_fix(self):
         with pytest.raises(TypeError, match="a Linear and has no in_keys .* Wrap it: TensorDictModule"):
             flow(torch.nn.Linear(3, 1))

@@ -101,7 +101,7 @@ def test_the_pip_part_of_environment_yml_installs_and_runs(tmp_path):
     (copy / "conda-pip.txt").write_text("\n".join(lines) + "\n")  # as conda does: one file, beside environment.yml
     python = tmp_path / "venv" / "bin" / "python"
     subprocess.run(["python3", "-m", "venv", tmp_path / "venv"], check=True)
-    install = [python, "-m", "pip", "install", "--quiet", "-r", "conda-pip.txt"]
+    install = [python, "-m", "pip", "install", "--quiet", "--no-compile", "-r", "conda-pip.txt"]
     subprocess.run(install, cwd=copy, check=True, timeout=INSTALL_SECONDS)
     subprocess.run([python, "-m", "pip", "check"], check=True)
     done = subprocess.run([python, "-m", "course_utils", "doctor"], cwd=tmp_path, capture_output=True, text=True)

@@ -127,9 +127,9 @@ class TestSeeding:
 
 
 class TestPlotting:
-    def test_runs_of_unequal_length_are_summarised_where_all_reach(self):
-        runs = [([0, 10], [0, 10]), ([0, 20], [10, 30]), ([0, 30], [20, 50])]
-        summary = plotting.summarise_runs(runs, points=3)
+    def test_runs_of_unequal_length_are_summarised_where_they_were_measured_and_all_reach(self):
+        runs = [([0, 10], [0, 10]), ([0, 5, 20], [10, 15, 30]), ([0, 30], [20, 50])]
+        summary = plotting.summarise_runs(runs)
         assert summary["x"].tolist() == [0, 5, 10]
         assert summary["median"].tolist() == [10, 15, 20]
         assert np.allclose(summary["low"], [2, 7, 12]) and np.allclose(summary["high"], [18, 23, 28])

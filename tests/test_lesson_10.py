@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
+import shutil
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -55,16 +59,23 @@ def test_storing_a_record_again_replaces_it(space, records):
         assert space["store"]("cartpole/again-v0", episodes).total_episodes == len(episodes)
 
 
-def test_torchrls_own_reader_still_hands_out_zeros(space, records):
+@pytest.mark.parametrize(
+    "options", [{"download": False, "load_from_local_minari": True}, {"download": True}], ids=["local", "downloaded"]
+)
+def test_torchrls_own_reader_still_hands_out_zeros(space, records, monkeypatch, tmp_path, options):
     """If this fails, TorchRL was mended: let the lesson use `MinariExperienceReplay` and drop its warning."""
-    pytest.importorskip("minari", reason='pip install "torchrl-course[minari]"')
+    minari = pytest.importorskip("minari", reason='pip install "torchrl-course[minari]"')
     from torchrl.data.datasets import MinariExperienceReplay
 
     space["store"]("cartpole/zeros-v0", records["mixed"])
+    ours = space["folder"] / "minari" / "cartpole" / "zeros-v0"
+
+    def fetch(dataset_id):  # the network's part: a dataset arrives in the folder of the moment
+        shutil.copytree(ours, Path(os.environ["MINARI_DATASETS_PATH"]) / dataset_id)
+
+    monkeypatch.setattr(minari, "download_dataset", fetch)
     with contextlib.redirect_stderr(io.StringIO()):
-        read = MinariExperienceReplay(
-            "cartpole/zeros-v0", 4, root=space["folder"] / "torchrl", download=False, load_from_local_minari=True
-        )
+        read = MinariExperienceReplay("cartpole/zeros-v0", 4, root=tmp_path, **options)
     assert len(read) == 600
     assert torch.cat(records["mixed"])["observation"].abs().sum() > 0 and read[:]["observation"].abs().sum() == 0
 
@@ -88,6 +99,36 @@ def test_cqls_second_term_is_the_cloning_loss_of_its_values(space, records):
     values = student.agent(batch.select("observation"))["action_value"]
     cloning = torch.nn.functional.cross_entropy(values, batch["action"])
     torch.testing.assert_close(student.loss(batch)["loss_cql"], cloning)
+
+
+def test_torchrls_cql_still_takes_its_targets_from_the_network_in_training(space, records):
+    """If this fails, TorchRL was mended: measure lesson 10 anew and drop its sentence about CQL's target network."""
+    batch = space["for_learning"](records["mixed"])[:32]
+    moved = {}
+    for name, term in {"plain_dqn": "loss", "conservative_dqn": "loss_qvalue"}.items():
+        loss = space[name]().loss
+        before = loss(batch.clone())[term].item()
+        loss.target_value_network_params.apply(lambda weights: weights.data.fill_(1.0))
+        moved[name] = loss(batch.clone())[term].item() != before
+    assert moved == {"plain_dqn": True, "conservative_dqn": False}
+
+
+@pytest.mark.parametrize("batches", [1, 8], ids=["a player that is good early", "a player trained to the end"])
+def test_the_players_collector_is_shut_down_however_far_they_train(space, monkeypatch, batches):
+    shut = []
+
+    class Watched(space["Collector"]):
+        def shutdown(self, *arguments, **options):
+            shut.append(sys._getframe(1).f_code.co_name)
+            super().shutdown(*arguments, **options)
+
+    monkeypatch.setitem(space, "Collector", Watched)
+    monkeypatch.setitem(space, "settings", replace(space["settings"], player_frames=1_280))
+    training = space["train_online"](space["make_value_agent"](), seed=0)
+    for _ in range(batches):
+        next(training, None)
+    training.close()
+    assert "train_online" in shut
 
 
 def test_every_arm_of_the_benchmark_names_a_method_of_the_lesson(space):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torchrl.envs import InitTracker
 
 from benchmarks import memory_and_pixels, store
 
@@ -21,6 +22,26 @@ def test_next_rows_agree_with_single_steps_only_if_they_are_cut_where_the_presen
     assert rollout["is_init"][:, 1:].any(), "no episode ends inside a row: the comparison would show nothing"
     assert lesson["mismatch"](rollout["next"], cut) < 1e-5
     assert lesson["mismatch"](rollout["next"], rollout["next", "is_init"]) > 1e-3
+
+
+def test_without_a_primer_nothing_is_raised_and_the_memory_is_not_carried(lesson):
+    def second_memory(parts):
+        with torch.no_grad():
+            return lesson["make_cartpoles"](4, 3, parts).rollout(2, lesson["agent"])[:, 1].get("memory", None)
+
+    assert second_memory(lambda: [InitTracker()]) is None
+    assert second_memory(lesson["memory_parts"]).abs().sum() > 0
+
+
+def test_without_an_init_tracker_the_module_says_what_is_missing(lesson):
+    primer = [lesson["get_primers_from_module"](lesson["agent"])]
+    with pytest.raises(KeyError, match="is_init"):
+        lesson["make_cartpoles"](4, 3, lambda: primer).rollout(4, lesson["agent"])
+
+
+def test_the_exam_s_drifts_are_those_of_games_with_the_same_seed(lesson):
+    games = lesson["Catch"](50, 3)
+    assert (games.reset()["pixels"] == lesson["make_catch"](50, 3, 1).rollout(1)["pixels"][:, 0]).all()
 
 
 def test_every_ball_can_be_caught_by_one_who_knows_the_drift_and_not_by_one_who_sees_the_column_only(lesson):

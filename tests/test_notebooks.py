@@ -109,8 +109,7 @@ def test_cell_ids_are_valid_and_unique(notebook):
 def test_cells_are_short(notebook):
     for cell in notebook.cells:
         if cell.cell_type == "code":
-            settings = "@dataclass" in cell.source  # one setting a line is a table to read, not code to follow
-            assert settings or len(cell.source.splitlines()) <= 25, cell.source
+            assert len(cell.source.splitlines()) <= 25, cell.source
 
 
 def test_solutions_are_folded_in_jupyterlab_and_colab(notebook):

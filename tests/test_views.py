@@ -38,6 +38,13 @@ class TestLivePlot:
             x, y = map(float, point.split(","))
             assert curves.LEFT <= x <= curves.WIDTH - curves.RIGHT and curves.TOP <= y <= curves.HEIGHT - curves.BOTTOM
 
+    @pytest.mark.parametrize("threshold", [475, -200])
+    def test_what_is_solved_is_said_where_no_curve_runs(self, threshold):
+        svg = ElementTree.fromstring(curves.curves_svg({"run": [(0, -1600), (9, -150)]}, "x", "y", threshold=threshold))
+        labels = [text for text in svg.iter("{http://www.w3.org/2000/svg}text") if "solved" in text.text]
+        assert [label.text for label in labels] == [f"solved (dashed): {threshold}"]
+        assert float(labels[0].get("y")) < curves.TOP
+
     def test_a_curve_can_be_taken_out(self):
         plot = LivePlot()
         plot.add(1, score=10)
@@ -88,6 +95,8 @@ class TestLivePlot:
         plot = LivePlot(total=8000)
         plot.add(2000, greedy=1)
         assert re.fullmatch(r"2,000 of at most 8,000 frames in 00:00, .* frames/s, at most 00:0\d left", plot.status())
+        plot.add(8001, greedy=1)  # more than was announced
+        assert re.fullmatch(r"8,001 frames in 00:00, .* frames/s", plot.status())
         assert LivePlot().status() == "0 frames in 00:00, ? frames/s"
 
     def test_drawing_takes_at_most_a_fiftieth_of_the_time_however_slow_it_is(self, monkeypatch):
@@ -361,8 +370,8 @@ class TestBreakItLab:
 
 def test_stored_results_are_found_and_missing_ones_listed():
     assert "ablations" in load_results("07_dqn")["runs"]
-    with pytest.raises(FileNotFoundError, match="no results '08_ppo'; there are: .*07_dqn"):
-        load_results("08_ppo")
+    with pytest.raises(FileNotFoundError, match="no results '99_flying'; there are: .*07_dqn"):
+        load_results("99_flying")
 
 
 def test_a_figure_can_be_turned():

@@ -34,7 +34,14 @@ def _updates(draw: Draw) -> dict:
     old = -1 - draw.normal(16).abs()
     moved = torch.tensor([0.05, -0.05, 0.6, -0.6] * 4) + 0.02 * draw.normal(16)
     advantage = torch.tensor([1.0, 1.0, 1.0, 1.0, -1.0, -1.0, -1.0, -1.0] * 2) * (0.5 + draw.normal(16).abs())
-    return {"log_prob": old + moved, "old_log_prob": old, "advantage": advantage, "eps": draw.uniform(0.15, 0.3)}
+    log_prob = (old + moved).requires_grad_()
+    return {"log_prob": log_prob, "old_log_prob": old, "advantage": advantage, "eps": draw.uniform(0.15, 0.3)}
+
+
+def _loss_that_can_train(loss, inputs: dict) -> dict:
+    if loss is None:
+        raise TypeError("nothing was returned")
+    return {"loss": loss, "gradient": isinstance(loss, torch.Tensor) and loss.requires_grad}
 
 
 def _clipped_loss(log_prob, old_log_prob, advantage, eps, pick=torch.min):
@@ -68,7 +75,7 @@ def _kl(log_prob, old_log_prob):
 
 
 def _torques(draw: Draw) -> dict:
-    limit = draw.uniform(1.5, 3.0)
+    limit = draw.uniform(0.4, 0.9)  # below 1: an answer that forgets to divide by it gets numbers, not an error
     loc, scale = draw.normal(8), 0.3 + draw.normal(8).abs()
     drawn = 0.8 * draw.normal(8).clamp(-2, 2)
     return {"action": limit * torch.tanh(drawn), "loc": loc, "scale": scale, "limit": limit}
@@ -106,6 +113,19 @@ EXERCISES = [
                 "`done` of the step itself.",
             ),
             Mutant(
+                "ends one step early",
+                lambda reward, done, gamma: _returns(
+                    reward, torch.cat([done[:, 1:], torch.zeros_like(done[:, :1])], 1), gamma
+                ),
+                "You cut between t - 1 and t. `done[:, t]` says that nothing follows t: the last step still belongs to "
+                "its episode.",
+            ),
+            Mutant(
+                "order of time",
+                lambda reward, done, gamma: _returns(reward, done, gamma).flip(1),
+                "Your times are in reverse order: what was found first belongs to the last step.",
+            ),
+            Mutant(
                 "no discount",
                 lambda reward, done, gamma: _returns(reward, done, 1.0),
                 "You add up what follows without discounting it. What is carried over is multiplied by `gamma`.",
@@ -122,6 +142,7 @@ EXERCISES = [
         tests="The smaller of the two products, entry by entry; its mean, with the sign of a loss.",
         draw=_updates,
         reference=_clipped_loss,
+        probe=_loss_that_can_train,
         mutants=[
             Mutant(
                 "sign",
@@ -164,6 +185,55 @@ EXERCISES = [
                 ),
                 "The difference of two logarithms is the *logarithm* of the ratio. Take `exp` of it first.",
             ),
+            Mutant(
+                "ratio of logarithms",
+                lambda log_prob, old_log_prob, advantage, eps: (
+                    -torch.min(
+                        log_prob / old_log_prob * advantage,
+                        (log_prob / old_log_prob).clamp(1 - eps, 1 + eps) * advantage,
+                    ).mean()
+                ),
+                "You divide the *logarithms*. The ratio of the probabilities is `exp` of the difference of the two.",
+            ),
+            Mutant(
+                "smaller ratio",
+                lambda log_prob, old_log_prob, advantage, eps: (
+                    -(
+                        torch.min(
+                            (log_prob - old_log_prob).exp(), (log_prob - old_log_prob).exp().clamp(1 - eps, 1 + eps)
+                        )
+                        * advantage
+                    ).mean()
+                ),
+                "You take the smaller *ratio*. Take the smaller *product*: for a negative advantage the larger ratio "
+                "has the smaller one.",
+            ),
+            Mutant(
+                "smaller mean",
+                lambda log_prob, old_log_prob, advantage, eps: (
+                    -torch.min(
+                        ((log_prob - old_log_prob).exp() * advantage).mean(),
+                        ((log_prob - old_log_prob).exp().clamp(1 - eps, 1 + eps) * advantage).mean(),
+                    )
+                ),
+                "You take the smaller of two means. Compare entry by entry: each action is clipped, or not, by itself; "
+                "the mean comes last.",
+            ),
+            Mutant(
+                "sum",
+                lambda log_prob, old_log_prob, advantage, eps: (
+                    len(log_prob) * _clipped_loss(log_prob, old_log_prob, advantage, eps)
+                ),
+                "You add up over the batch, so a larger one would make larger steps. Take the mean.",
+            ),
+            Mutant(
+                "no gradient",
+                lambda log_prob, old_log_prob, advantage, eps: _clipped_loss(
+                    log_prob.detach(), old_log_prob, advantage, eps
+                ),
+                "The right number, but no gradient reaches `log_prob`, so nothing could learn from it. Return a "
+                "tensor, without `item` or `detach`.",
+            ),
         ],
     ),
     Exercise(
@@ -191,6 +261,18 @@ EXERCISES = [
                 "share inside",
                 lambda log_prob, old_log_prob, eps: 1 - _clip_fraction(log_prob, old_log_prob, eps),
                 "This is the share of frames *inside* the limits. Count those outside.",
+            ),
+            Mutant(
+                "ratio upside down",
+                lambda log_prob, old_log_prob, eps: _clip_fraction(old_log_prob, log_prob, eps),
+                "Your ratio is old over new, and its distance from 1 is another one. Divide the *new* probability by "
+                "the old.",
+            ),
+            Mutant(
+                "both at once",
+                lambda log_prob, old_log_prob, eps: torch.zeros(()),
+                "No frame is counted: no ratio is below the lower limit *and* above the upper one. Join the two with "
+                "`|`.",
             ),
         ],
     ),
@@ -245,6 +327,28 @@ EXERCISES = [
                 lambda action, loc, scale, limit: Normal(loc, scale).log_prob(action),
                 "You ask the bell curve about the torque itself. It was drawn before the tanh: find u again with "
                 "`atanh(action / limit)`.",
+            ),
+            Mutant(
+                "forgets the limit in atanh",
+                lambda action, loc, scale, limit: (
+                    Normal(loc, scale).log_prob(torch.atanh(action)) - torch.log(limit * (1 - action**2))
+                ),
+                "`atanh` undoes tanh alone, and is defined between -1 and 1: divide the torque by `limit` first.",
+            ),
+            Mutant(
+                "forgets the limit everywhere",
+                lambda action, loc, scale, limit: (
+                    Normal(loc, scale).log_prob(torch.atanh(action)) - torch.log(1 - action**2)
+                ),
+                "`limit` is missing twice: the torque is divided by it before `atanh`, and the slope has it as "
+                "a factor.",
+            ),
+            Mutant(
+                "divides the logarithm",
+                lambda action, loc, scale, limit: (
+                    Normal(loc, scale).log_prob(torch.atanh(action / limit)) / (limit * (1 - (action / limit) ** 2))
+                ),
+                "You divided a logarithm by the slope. The *density* is divided: subtract the logarithm of the slope.",
             ),
             Mutant(
                 "correction added",

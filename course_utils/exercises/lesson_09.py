@@ -146,6 +146,23 @@ EXERCISES = [
                 "You take the smallest value of the whole batch. Compare the two critics for each transition: the "
                 "minimum over dimension 0.",
             ),
+            Mutant(
+                "no end",
+                lambda reward, next_values, terminated, truncated, gamma: reward + gamma * next_values.amin(0),
+                "You look beyond a *terminated* step: nothing follows it. Multiply by `~terminated`.",
+            ),
+            Mutant(
+                "stops at truncation alone",
+                lambda reward, next_values, terminated, truncated, gamma: (
+                    reward + gamma * next_values.amin(0) * ~truncated
+                ),
+                "You stop where the clock ran out, and go on after a real end. The other way round: `~terminated`.",
+            ),
+            Mutant(
+                "no gamma",
+                lambda reward, next_values, terminated, truncated, gamma: reward + next_values.amin(0) * ~terminated,
+                "Your future counts as much as the reward now: multiply it by `gamma`.",
+            ),
         ],
     ),
     Exercise(
@@ -181,6 +198,17 @@ EXERCISES = [
                 lambda next_action, noise, std, clip: next_action.clamp(-2.0, 2.0),
                 "There is no noise in your action: the target asks at a single point, and a narrow false peak there "
                 "would be believed.",
+            ),
+            Mutant(
+                "limits of 1",
+                lambda next_action, noise, std, clip: (next_action + (noise * std).clamp(-clip, clip)).clamp(-1.0, 1.0),
+                "You cut the action off at -1 and 1, but this motor's torque goes from -2 to 2.",
+            ),
+            Mutant(
+                "clip around the sum",
+                lambda next_action, noise, std, clip: (next_action + noise * std).clamp(-clip, clip),
+                "You cut the *sum* off at `-clip` and `clip`, so no larger torque is ever asked about. `clip` is for "
+                "the noise alone; the sum has limits of its own.",
             ),
         ],
     ),
@@ -228,6 +256,43 @@ EXERCISES = [
                 ),
                 "You take the mean of the two critics. SAC took over TD3's pessimism: the smaller one.",
             ),
+            Mutant(
+                "the larger one",
+                lambda reward, next_values, next_log_prob, alpha, terminated, gamma: (
+                    reward + gamma * (next_values.amax(0) - alpha * next_log_prob) * ~terminated
+                ),
+                "You take the larger of the two values. SAC took over TD3's pessimism: the smaller one.",
+            ),
+            Mutant(
+                "no end",
+                lambda reward, next_values, next_log_prob, alpha, terminated, gamma: (
+                    reward + gamma * (next_values.amin(0) - alpha * next_log_prob)
+                ),
+                "You look beyond a *terminated* step: nothing follows it, no value and no bonus. Multiply by "
+                "`~terminated`.",
+            ),
+            Mutant(
+                "no gamma",
+                lambda reward, next_values, next_log_prob, alpha, terminated, gamma: (
+                    reward + (next_values.amin(0) - alpha * next_log_prob) * ~terminated
+                ),
+                "Your future counts as much as the reward now: multiply value and bonus by `gamma`.",
+            ),
+            Mutant(
+                "no alpha",
+                lambda reward, next_values, next_log_prob, alpha, terminated, gamma: (
+                    reward + gamma * (next_values.amin(0) - next_log_prob) * ~terminated
+                ),
+                "Your bonus has no price: multiply `next_log_prob` by `alpha`.",
+            ),
+            Mutant(
+                "bonus not discounted",
+                lambda reward, next_values, next_log_prob, alpha, terminated, gamma: (
+                    reward + (gamma * next_values.amin(0) - alpha * next_log_prob) * ~terminated
+                ),
+                "You discount the value and not the bonus. Both belong to the next step: `gamma` goes before the "
+                "bracket that holds them.",
+            ),
         ],
     ),
     Exercise(
@@ -260,6 +325,16 @@ EXERCISES = [
                 "wrong dimension",
                 lambda next_values, jury: next_values[:, jury].amin(0),
                 "You index the transitions in place of the critics. Critics are dimension 0: `next_values[jury]`.",
+            ),
+            Mutant(
+                "the larger of the jury",
+                lambda next_values, jury: next_values[jury].amax(0),
+                "Right jury, but you believe the larger value. Take the smaller.",
+            ),
+            Mutant(
+                "one juror",
+                lambda next_values, jury: next_values[jury[0]],
+                "You ask only one of the two. The second one is there to contradict the first: take the smaller value.",
             ),
         ],
     ),

@@ -90,6 +90,19 @@ EXERCISES = [
                 "Your share is always 1: every visited cell saw *some* action. Ask for both: `all`, not `any`.",
             ),
             Mutant(
+                "share of pairs",
+                lambda cells, actions, cell_count: (
+                    _seen(cells, actions, cell_count).sum() / (2 * _seen(cells, actions, cell_count).any(1).sum())
+                ),
+                "You count pairs of cell and action, so a cell where one action was tried counts half. It does not "
+                "count at all: what the other one does there is unknown.",
+            ),
+            Mutant(
+                "how many",
+                lambda cells, actions, cell_count: _seen(cells, actions, cell_count).all(1).sum(),
+                "That is how many cells saw both actions. Divide by the number of cells that were visited.",
+            ),
+            Mutant(
                 "counts frames",
                 lambda cells, actions, cell_count: _seen(cells, actions, cell_count).all(1)[cells].float().mean(),
                 "You count frames, so a cell visited a hundred times counts a hundred times. Count each cell once.",
@@ -117,6 +130,18 @@ EXERCISES = [
                 "wrong sign",
                 lambda logits, action: -_cloning_loss(logits, action),
                 "The sign is turned round: an optimiser makes the loss *small*, so it would avoid what was recorded.",
+            ),
+            Mutant(
+                "softmax twice",
+                lambda logits, action: _cloning_loss(logits.softmax(1), action),
+                "There are two softmaxes in it: `cross_entropy` and `log_softmax` take the logits as they are. With "
+                "two, the loss cannot come near 0, however sure and right the network is.",
+            ),
+            Mutant(
+                "over the batch",
+                lambda logits, action: -logits.log_softmax(0).gather(1, action[:, None]).mean(),
+                "Your softmax runs over the batch, so the states compete with each other. The actions of one state do: "
+                "`log_softmax(1)`.",
             ),
             Mutant(
                 "own choice",
@@ -153,6 +178,25 @@ EXERCISES = [
                 "best action",
                 lambda values, action: (values.logsumexp(1) - values.max(1).values).mean(),
                 "You lift the action the network likes best. Lift the *recorded* one: for it there is evidence.",
+            ),
+            Mutant(
+                "unrecorded only",
+                lambda values, action: (
+                    values.scatter(1, action[:, None], -torch.inf).logsumexp(1) - _of_action(values, action)
+                ).mean(),
+                "You press down the unrecorded actions alone. The sum runs over *all* actions, so the term is never "
+                "below 0; yours has no floor, and the values would drift apart for ever.",
+            ),
+            Mutant(
+                "no log",
+                lambda values, action: (values.exp().sum(1) - _of_action(values, action)).mean(),
+                "You forgot the logarithm of the sum: `logsumexp`. Without it a value of 20 would cost five hundred "
+                "million.",
+            ),
+            Mutant(
+                "sum",
+                lambda values, action: len(action) * _penalty(values, action),
+                "You sum over the batch. Take the mean, or CQL's weight means something else with each batch size.",
             ),
             Mutant(
                 "wrong sign",
@@ -192,6 +236,26 @@ EXERCISES = [
                 "You weigh absolute differences: that is a quantile. An expectile weighs *squares*.",
             ),
             Mutant(
+                "no square",
+                lambda difference, expectile: (
+                    torch.where(difference > 0, expectile, 1 - expectile) * difference
+                ).mean(),
+                "You weigh the differences themselves: the more V overshoots, the smaller that is, without end. "
+                "Square them.",
+            ),
+            Mutant(
+                "weight squared",
+                lambda difference, expectile: (
+                    (torch.where(difference > 0, expectile, 1 - expectile) * difference) ** 2
+                ).mean(),
+                "You square the weight too, so 0.8 against 0.2 becomes 16 to 1. Square the difference, then weigh it.",
+            ),
+            Mutant(
+                "sum",
+                lambda difference, expectile: len(difference) * _expectile_loss(difference, expectile),
+                "You sum over the batch. Average: divide by the number of differences, not by the sum of the weights.",
+            ),
+            Mutant(
                 "upper side only",
                 lambda difference, expectile: (expectile * difference.clamp(min=0) ** 2).mean(),
                 "You drop the differences below zero. Then nothing pulls V down again; they count too, with "
@@ -219,6 +283,12 @@ EXERCISES = [
                 "all but",
                 lambda returns, share: ~_kept(returns, share, largest=False),
                 "You drop the worst share and keep the rest. Keep the best share, and drop the rest.",
+            ),
+            Mutant(
+                "order as rank",
+                lambda returns, share: returns.argsort(descending=True) < max(1, round(share * len(returns))),
+                "`argsort` names the episodes in order: its first entry is the *number* of the best one, not the rank "
+                "of episode 0. Use these numbers as an index into a mask.",
             ),
             Mutant(
                 "the first ones",

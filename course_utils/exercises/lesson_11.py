@@ -12,7 +12,8 @@ def _observations(draw: Draw) -> dict:
 
 
 def _memories(draw: Draw) -> dict:
-    return {"memory": draw.normal(6, 2, 4), "is_init": draw.flags(0.5, 6, 1)}
+    # as many layers as copies: a flag without its third dimension then raises nothing, and gets a sentence
+    return {"memory": draw.normal(3, 3, 4), "is_init": draw.flags(0.5, 3, 1)}
 
 
 def _ends(draw: Draw) -> dict:
@@ -66,6 +67,17 @@ EXERCISES = [
                 lambda observation: observation[[0, 2]],
                 "You pick from the first dimension, which is a batch. The columns are the last one: `[..., [0, 2]]`.",
             ),
+            Mutant(
+                "second dimension",
+                lambda observation: observation[:, [0, 2]],
+                "You pick from the second dimension, which are the columns only if there is one dimension before them. "
+                "`...` stands for any number.",
+            ),
+            Mutant(
+                "angle first",
+                lambda observation: observation[..., [2, 0]],
+                "The columns are right, their order is not: position first, then angle.",
+            ),
         ],
     ),
     Exercise(
@@ -93,6 +105,12 @@ EXERCISES = [
                 "first layer only",
                 lambda memory, is_init: torch.cat([memory[:, :1] * ~is_init.unsqueeze(-1), memory[:, 1:]], 1),
                 "Only the first layer forgets. The flag holds for all layers of the memory.",
+            ),
+            Mutant(
+                "flag per layer",
+                lambda memory, is_init: memory * ~is_init,
+                "Shapes are matched from the right: your flags [batch, 1] meet [layers, hidden], and clear layers "
+                "instead of copies. They need the shape [batch, 1, 1].",
             ),
         ],
     ),
@@ -122,6 +140,16 @@ EXERCISES = [
                 "one too few",
                 lambda done, length: [s for s in range(len(done) - length) if not done[s : s + length - 1].any()],
                 "You miss the very last start: `len(done) - length` is possible too, and `range` leaves its end out.",
+            ),
+            Mutant(
+                "side by side",
+                lambda done, length: [s for s in _starts(done, length) if s % length == 0],
+                "Your slices never overlap. They may: the next one can begin a step later.",
+            ),
+            Mutant(
+                "first steps only",
+                lambda done, length: [s for s in _starts(done, length) if s == 0 or done[s - 1]],
+                "You begin at the first step of an episode only. A slice may begin anywhere in it.",
             ),
         ],
     ),
@@ -153,6 +181,20 @@ EXERCISES = [
                 lambda frames, is_init: _stack(frames, is_init).flip(1),
                 "The order is swapped: the frame before comes first, the present one last.",
             ),
+            Mutant(
+                "the frame after",
+                lambda frames, is_init: torch.stack(
+                    [torch.where(is_init[:, None, None], frames, frames.roll(-1, 0)), frames], 1
+                ),
+                "You roll the other way: at each step you show the frame after, which nobody has seen yet.",
+            ),
+            Mutant(
+                "chosen the wrong way",
+                lambda frames, is_init: torch.stack(
+                    [torch.where(is_init[:, None, None], frames.roll(1, 0), frames), frames], 1
+                ),
+                "`torch.where` takes its second argument where the flag is True: there it must be the present frame.",
+            ),
         ],
     ),
     Exercise(
@@ -182,6 +224,16 @@ EXERCISES = [
                 "nothing unseen",
                 lambda size, kernel, stride: ((size - kernel) // stride + 1, 0),
                 "The stops are right. But where the strides do not come out even, pixels remain at the end.",
+            ),
+            Mutant(
+                "rest of the whole line",
+                lambda size, kernel, stride: ((size - kernel) // stride + 1, size % stride),
+                "The stops are right. The rest is that of the pixels left after the first stop, `size - kernel`.",
+            ),
+            Mutant(
+                "swapped",
+                lambda size, kernel, stride: ((size - kernel) % stride, (size - kernel) // stride + 1),
+                "Both numbers are right, in the wrong order: the stops first, then the unseen pixels.",
             ),
         ],
     ),

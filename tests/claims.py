@@ -1,0 +1,67 @@
+"""What the training cells of a lesson reach: assertions that are run as its last cell, after its own cells."""
+
+from __future__ import annotations
+
+CLAIMS = {
+    "06_logging_and_watching": """
+        assert steps["trained for speed"] < steps["random actions"] < 30, "its curve rose, and it falls sooner"
+        assert steps["trained to stay up"] > 100, "the mended reward keeps the pole up"
+        assert returns[-8:].min() > 2 * returns[0], "the curve that fools"
+    """,
+    "07_dqn": """
+        assert 50 < textbook_curve[1][-1] < 475, "act one learns, and does not solve it"
+        assert abs(believed[0].item() - reachable) < 0.3 * reachable, "the arithmetic explains the flat values"
+        assert test_return >= 475 and len(test_returns) == 100, "act two solves it"
+        assert same(two_legs.loss.state_dict(), resumed.loss.state_dict()), "a resumed run is the same run"
+        import gymnasium
+        from tensordict import TensorDict
+        env, total, done = gymnasium.make("CartPole-v1"), 0.0, False
+        seen, _ = env.reset(seed=7)
+        while not done:
+            action = agent(TensorDict({"observation": torch.as_tensor(seen, device=device)}))["action"]
+            seen, reward, terminated, truncated, _ = env.step(action.item())
+            total, done = total + reward, terminated or truncated
+        assert total > 300, "the agent plays anybody's CartPole, observations as they come"
+    """,
+    "08_ppo": """
+        assert cartpole_returns.mean() >= 475 and len(cartpole_returns) == 100, "two actions"
+        assert pendulum_returns.mean() >= -200 and len(pendulum_returns) == 100, "and a torque, by the same loop"
+        assert means["return"][0] < 0.5 < 0.9 < means["return"][-1], "more episodes agree better"
+        assert min(b - a for a, b in zip(means["return"], means["return - mean"])) > 0, "so does better than usual"
+        first = {name: noted[0] for name, noted in logs.items()}
+        assert first["too small"]["clip_fraction"] == 0 < first["as above"]["clip_fraction"] < 0.5
+        assert first["too large"]["clip_fraction"] > 0.9 and first["too large"]["kl_approx"] > 1
+        assert first["too large"]["entropy"] < 0.05 < 0.6 < first["as above"]["entropy"] < first["too small"]["entropy"]
+        assert max(readings["kl_approx"] for readings in log) > 0.03, "and nothing broke"
+    """,
+    "09_continuous_control": """
+        assert all(exam(run).mean() >= -200 for run in runs.values()), "both live runs are solved"
+        full = {name: (torques(run).abs() > 1.9).float().mean() for name, run in runs.items()}
+        assert full["DDPG"] > 0.75 and full["SAC"] < full["DDPG"] - 0.15, "in most states it would; SAC's are soft"
+        assert (pushed > 1.9).float().mean() < full["DDPG"] - 0.2, "of the steps it is a smaller share"
+        fresh, trained = (run.loss(batch.clone()) for run in (build(sac, seed), runs["SAC"]))
+        assert fresh["entropy"] > 0 and trained["alpha"] < 0.5, "the entropy began above its target, the price fell"
+        assert milliseconds["REDQ"] < 3 * milliseconds["SAC"], "not five times"
+    """,
+    "10_offline_rl": """
+        assert exams["CQL"].mean() >= 475, "CQL solves it from a record that no good agent wrote"
+        assert exams["CQL without its term"].mean() >= 475 and settings.conservative > 0, "and not because of its term"
+        others = [exams[name].mean() for name in ["cloning", "cloning the best tenth", "DQN"]]
+        assert max(others) < 0.5 * exams["CQL"].mean(), "the others do not come near"
+        assert {"CQL", "CQL without its term"} <= set(ahead), "better than everyone who wrote the record"
+        assert exams["DQN"].mean() < 1.5 * teacher_return, "DQN stays where its teachers are"
+        ends = {name: list(noted.values())[-1] for name, noted in beliefs.items()}
+        assert all((values > 0).float().mean() > 0.5 for values in ends.values()), "both promise the impossible"
+        assert ends["CQL"].mean() > 100 * ends["DQN"].mean() > 0, "conservative is not modest"
+        assert agrees["cloning"][0] > max(agrees["DQN"][0], agrees["CQL"][0]), "a clone comes closest to the record"
+        assert agrees["CQL"][1] > agrees["cloning"][1] > agrees["DQN"][1], "and CQL to the best player"
+    """,
+    "11_memory_and_pixels": """
+        assert exams["no memory"] < 100 and exams["memory"] >= 475, "a memory solves what nobody solves without"
+        assert explained["one look"] < 0.3 < 0.6 < explained["memory"], "the velocity is in the memory"
+        assert returns.mean() < 0.2 * exams["memory"], "and it is used"
+        assert catches[1] < 85 and catches[2] >= 95, "two looks solve what one does not"
+        assert saved[1][2] > 95 > 70 > max(saved[1][0], saved[1][4]), "one look suffices for a ball without drift"
+        assert share < catches[2] - 20, "and the frame before is used"
+    """,
+}
