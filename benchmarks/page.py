@@ -619,6 +619,7 @@ def more_workers(page: Page) -> None:
             kind,
             str(run["workers"]),
             f"{1_000 * run['step_seconds']:.0f}",
+            f"{1_000 * run['learn_slept']:.0f}",
             f"{run['frames_per_second']:,.0f}",
             f"{scaling_out.times_one_process(run):.1f}",
             "-" if run["carry"] is None else f"{1_000 * run['carry']:.1f}",
@@ -627,16 +628,30 @@ def more_workers(page: Page) -> None:
         for run in runs.values()
     ]
     slow = {kind: [run for run in runs.values() if run["step_seconds"]] for kind, runs in arms.items()}
-    page.say(
-        "**Answer.** With a simulator that sleeps, frames per second as a multiple of one process beside it: "
-        + "; ".join(
+    quick_learner = {kind: [run for run in runs if not run["learn_slept"]] for kind, runs in slow.items()}
+    busy_learner = {kind: [run for run in runs if run["learn_slept"]] for kind, runs in slow.items()}
+
+    def most(found: dict[str, list[dict]]) -> str:
+        return "; ".join(
             f"{kind} {scaling_out.times_one_process(runs[-1]):.1f} with {runs[-1]['workers']} workers"
-            for kind, runs in slow.items()
+            for kind, runs in found.items()
             if runs
         )
-        + ".",
+
+    page.say(
+        f"**Answer.** With a simulator that sleeps, frames per second as a multiple of one process beside it: "
+        f"{most(quick_learner)}. Where the learner sleeps as well: {most(busy_learner)}.",
         table(
-            ["collector", "workers", "ms slept a step", "frames/s", "times one process", "ms to carry a batch"], rows
+            [
+                "collector",
+                "workers",
+                "ms slept a step",
+                "ms slept to learn",
+                "frames/s",
+                "times one process",
+                "ms to carry a batch",
+            ],
+            rows,
         ),
         "**How it was measured.** Playing and learning with `examples/cluster/train.py`, 16 CartPoles in each worker, "
         "512 frames a batch; one run of each kind and number, and one process alone just before it. To carry: how long "
@@ -669,7 +684,7 @@ def old_frames(page: Page) -> None:
         f"**How it was measured.** Lesson 12's `train_stale` on CartPole, {seeds_of(arms)}: whoever plays is the "
         "learner of so many batches ago. *Not corrected*: the learner takes old frames for its own. "
         f"{measured_with(stamp)}",
-        "**Limits.** One task, one lag, few seeds.",
+        "**Limits.** One task, two lags, few seeds.",
     )
 
 

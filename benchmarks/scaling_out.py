@@ -28,12 +28,19 @@ EXAMPLE = ROOT / "examples" / "cluster"
 NEEDED = ["12-stale", "12-exam"]
 NOT_NEEDED = {"parameters", "exercise", "solution", "look"}
 FIRST_SEED = 100  # the settings were found on smaller seeds
-LAGS = {"fresh": (0, True), "20 old, V-trace": (20, True), "20 old, not corrected": (20, False)}
+LAGS = {  # batches that the player lags behind, and whether V-trace corrects for it
+    "fresh": (0, True),
+    "4 old, V-trace": (4, True),
+    "4 old, not corrected": (4, False),
+    "20 old, V-trace": (20, True),
+    "20 old, not corrected": (20, False),
+}
 
 WORKERS = {"sync": [1, 2, 4], "async": [1, 2, 4, 8], "ray": [2], "distributed": [2], "rpc": [2]}
 SLOW = 0.05  # seconds a step; a sleep, so that many workers share two cores
+SLOW_LEARNER = 0.4  # seconds more to learn from a batch; a sleep as well, as if a GPU were at work
 BATCH_FRAMES = 512  # of a worker of the example
-FAST = 1_000  # added to the key of runs without such a sleep
+AS_IT_IS, BUSY_LEARNER = 1_000, 2_000  # added to the keys of runs without any sleep, and of those with both
 
 
 # Speed
@@ -49,7 +56,12 @@ def collector_of(example, kind: str, workers: int, step_seconds: float):
     return run, example.make_collector(options, run)
 
 
-def halves(example, step_seconds: float, batches: int = 4) -> tuple[float, float]:
+def learn_in(example, run, batch, slept: float) -> None:
+    example.learn(run, batch, 0.0)
+    time.sleep(slept)
+
+
+def halves(example, step_seconds: float, slept: float, batches: int = 4) -> tuple[float, float]:
     """Median seconds that one process plays, and learns from, a batch."""
     run, collector = collector_of(example, "single", 1, step_seconds)
     played, learned, stream = [], [], iter(collector)
@@ -57,7 +69,7 @@ def halves(example, step_seconds: float, batches: int = 4) -> tuple[float, float
         start = time.perf_counter()
         batch = next(stream)
         middle = time.perf_counter()
-        example.learn(run, batch, 0.0)
+        learn_in(example, run, batch, slept)
         played.append(middle - start)
         learned.append(time.perf_counter() - middle)
     collector.shutdown()
@@ -68,24 +80,25 @@ def speed(kind: str, key: int) -> dict[str, dict]:
     """Frames per second of one kind with so many workers.
 
     Returns:
-        For the kind: `workers`, `step_seconds`, `frames_per_second` (playing and learning), and of one process beside
-        it `simulate` and `learn`, seconds a batch; for `async` also `carry`, the seconds that a batch which is ready
-        takes to arrive.
+        For the kind: `workers`, `step_seconds` and `learn_slept` (the sleeps), `frames_per_second` (playing and
+        learning), and of one process beside it `simulate` and `learn`, seconds a batch; for `async` also `carry`, the
+        seconds that a batch which is ready takes to arrive.
     """
     sys.path.insert(0, str(EXAMPLE))
     import train as example
 
-    workers, step_seconds = key % FAST, 0.0 if key >= FAST else SLOW
-    simulate, learn = halves(example, step_seconds)
+    workers, case = key % AS_IT_IS, key - key % AS_IT_IS
+    step_seconds, slept = 0.0 if case == AS_IT_IS else SLOW, SLOW_LEARNER if case == BUSY_LEARNER else 0.0
+    simulate, learn = halves(example, step_seconds, slept)
     if kind == "ray":
         start_ray(workers)
     run, collector = collector_of(example, kind, workers, step_seconds)
     stream, turns = iter(collector), 2 if kind == "sync" else 2 * workers
     for _ in range(turns):
-        example.learn(run, next(stream), 0.0)
+        learn_in(example, run, next(stream), slept)
     before, start = run.frames, time.perf_counter()
     for _ in range(turns if step_seconds else 10 * turns):
-        example.learn(run, next(stream), 0.0)
+        learn_in(example, run, next(stream), slept)
     frames_per_second = (run.frames - before) / (time.perf_counter() - start)
     carry = None
     if kind == "async":
@@ -96,8 +109,9 @@ def speed(kind: str, key: int) -> dict[str, dict]:
     collector.shutdown()
     del collector, stream
     gc.collect()  # at the end of an interpreter, what is left of a collector can wait without end
-    facts = {"workers": workers, "step_seconds": step_seconds, "frames_per_second": round(frames_per_second, 1)}
-    return {kind: facts | {"simulate": round(simulate, 4), "learn": round(learn, 4), "carry": carry}}
+    facts = {"workers": workers, "step_seconds": step_seconds, "learn_slept": slept, "carry": carry}
+    seconds = {"simulate": round(simulate, 4), "learn": round(learn, 4)}
+    return {kind: facts | seconds | {"frames_per_second": round(frames_per_second, 1)}}
 
 
 def start_ray(workers: int) -> None:
@@ -117,7 +131,8 @@ def times_one_process(run: dict) -> float:
 def speed_jobs(count: int) -> list[tuple[str, int]]:
     kinds = [kind for kind in WORKERS if kind != "ray" or importlib.util.find_spec("ray")]
     slow = [(kind, workers) for kind in kinds for workers in WORKERS[kind]]
-    return slow + [(kind, FAST + 2) for kind in kinds if len(WORKERS[kind]) > 1]
+    busy = [(kind, BUSY_LEARNER + workers) for kind in ("sync", "async") for workers in (1, 2, 4, 8)]
+    return slow + [(kind, AS_IT_IS + 2) for kind in ("sync", "async")] + busy
 
 
 # Staleness
@@ -169,6 +184,6 @@ STALENESS = Group(
     measure=staleness,
     arms=lambda: list(LAGS),
     code=code,
-    repeats=5,
+    repeats=10,
     alone=False,
 )

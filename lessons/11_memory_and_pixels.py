@@ -1057,4 +1057,4 @@ print("\n".join(facts))
 # and the memoryless network with four inputs; or hand Catch to a `GRUModule` behind the `ConvNet`, one look at a
 # time. Predict which of the four is the hardest to train.
 #
-# Back to the [map of the course](00_start_here.ipynb).
+# Next: [{{next title}}]({{next file}}).

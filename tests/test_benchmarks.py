@@ -340,12 +340,13 @@ def made_up_groups() -> dict[str, dict]:
                 str(key): {
                     "workers": 2,
                     "step_seconds": step,
+                    "learn_slept": slept,
                     "frames_per_second": 1_000.0,
                     "simulate": 0.8,
                     "learn": 0.224,
                     "carry": carry,
                 }
-                for key, step in {2: 0.05, 1_002: 0.0}.items()
+                for key, (step, slept) in {2: (0.05, 0.0), 1_002: (0.0, 0.0), 2_002: (0.05, 0.4)}.items()
             }
             for kind, carry in {"sync": None, "async": 0.001}.items()
         },

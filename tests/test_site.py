@@ -38,7 +38,7 @@ GROUND = "() => Number(getComputedStyle(document.body).backgroundColor.match(/\\
         ("../benchmarks/results", "docs/benchmark.md", "REPO/tree/main/benchmarks/results"),
         ("LICENSE", "index.md", "REPO/blob/main/LICENSE"),
         ("REPO/blob/main/pyproject.toml", "notebooks/01_environments.ipynb", "REPO/blob/main/pyproject.toml"),
-        ("#2-three-plans", "docs/teaching.md", "#2-three-plans"),
+        ("#2-four-plans", "docs/teaching.md", "#2-four-plans"),
         ("https://arxiv.org/abs/2108.13264", "docs/benchmark.md", "https://arxiv.org/abs/2108.13264"),
         ("nowhere.md", "docs/teaching.md", "nowhere.md"),
     ],
