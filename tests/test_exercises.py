@@ -219,6 +219,12 @@ def test_true_and_one_are_not_the_same_answer():
     assert difference(True, 1) and difference(1, True) and not difference(True, torch.tensor(True))
 
 
+@pytest.mark.parametrize("kind", [float, torch.tensor, lambda number: torch.tensor([number])])
+def test_numbers_that_differ_look_different_and_have_no_long_tails(kind):
+    assert "xpected 0.9, got 0.10002." in difference(kind(0.9), kind(0.10002))
+    assert "xpected 1.00003, got 1." in difference(kind(1.00003), kind(1.0))
+
+
 def test_the_result_shows_symbol_and_words():
     result = check("0.1", ...)
     bundle = result._repr_mimebundle_()

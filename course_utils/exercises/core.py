@@ -334,7 +334,12 @@ def difference(want: Any, got: Any) -> str:
     else:
         comparable = type(want).__eq__ is not object.__eq__
         same = type(want) is type(got) and (not comparable or bool(want == got))
-    return "" if same else f"Expected {want!r:.80}, got {got!r:.80}."
+    return "" if same else f"Expected {shown(want)}, got {shown(got)}."
+
+
+def shown(value: Any) -> str:
+    """A value in a sentence; a number with as many digits as tell two apart that count as different."""
+    return f"{value:.7g}" if isinstance(value, float) else f"{value!r:.80}"
 
 
 def tensor_difference(want: torch.Tensor, got: Any) -> str:
@@ -347,5 +352,5 @@ def tensor_difference(want: torch.Tensor, got: Any) -> str:
     count = int((~same).sum())
     return (
         f"The shape {list(want.shape)} is right, {count} of {want.numel()} values are not. The first is at "
-        f"{list(place)}: expected {want[place].item():.5g}, got {got[place].item():.5g}."
+        f"{list(place)}: expected {shown(want[place].item())}, got {shown(got[place].item())}."
     )
