@@ -5,10 +5,10 @@
 #     objectives:
 #       - tell from three times whether more workers will pay, and where they stop paying
 #       - change one process for many, or for a cluster, by changing how the collector is built and nothing else
-#       - see how old the policy behind a batch is, and correct for it with V-trace
-#       - run IMPALA, actors here and a learner there, and lose nothing when a worker dies
+#       - see how old the policy behind a batch is, and say what V-trace corrects in it and what that costs
+#       - run IMPALA, actors here and a learner there, and say what is lost when one of them dies
 #     prerequisites: lessons 05 (collectors) and 08 (the policy gradient and its ratio)
-#     minutes: {reading: 37, exercises: 20}
+#     minutes: {reading: 39, exercises: 20}
 # ---
 
 # %% [markdown]
@@ -16,7 +16,8 @@
 #
 # Your agent needs a day to learn, and you are offered a hundred machines. Will it need a quarter of an
 # hour? Before you say yes, ask where the day goes. An agent does two things in turn: it *plays*
-# (simulator and policy), and it *learns*. More workers play more. They do not learn faster.
+# (simulator and policy), and it *learns*. When it is spread, many **workers** play, and one *learner*
+# learns from what they send. More workers play more. They do not learn faster.
 #
 # So we measure first. The task is CartPole, with one addition: a simulator that is as slow as we
 # like. A `Transform` makes each step last longer, as a physics engine or a game would. (It *sleeps*,
@@ -28,9 +29,8 @@ seed = 0
 
 # %%
 import torch
-from course_utils import choose_device, seed_everything
+from course_utils import seed_everything
 
-device = choose_device("cpu")  # where the workers play
 seed_everything(seed)
 torch.set_num_threads(1)
 
@@ -67,7 +67,8 @@ def make_env(seed, copies=COPIES, step_seconds=0.0):
 # The agent is an actor and a critic, as in lesson 08, and one thing more: a layer called `age`, whose
 # weights are all 0 and whose bias is a number we set. What the layer writes into each frame is that
 # number: *how many batches the weights that played had been trained on*. It travels to the workers as
-# weights do, whatever brings them there, so it cannot lie.
+# weights do, whatever brings them there, so it tells what has really arrived. Actor and layer together
+# are the *player*: all that a worker needs.
 
 # %%
 from types import SimpleNamespace
@@ -98,7 +99,7 @@ def agent():
 # The learner uses `A2CLoss`, the policy-gradient loss without PPO's clipping (*advantage
 # actor-critic*), and advantages not from `GAE` but from *V-trace*, a function of TorchRL's called
 # `vtrace_advantage_estimate`. It wants to know how likely each action is now (`log_pi`), and how likely it
-# was when it was drawn; why, comes in a moment.
+# was when it was drawn; why, and what it makes of that, comes in the section on V-trace.
 
 # %%
 from torchrl.objectives import A2CLoss
@@ -211,7 +212,8 @@ shares = [f"{name}: {p / (p + q):.0%}" for name, p, q in zip(names, played, lear
 show_figure(figure, "Share of the time that is play: " + ", ".join(shares))
 
 # %% tags=["look"]
-print("play takes", "; ".join(shares))
+for name, p, q in zip(names, played, learned, strict=True):
+    print(f"{name:>5}: play {p:3.0f} ms, learn {q:2.0f} ms a batch; play is {p / (p + q):.0%}")
 
 # %% [markdown]
 # The slower the simulator, the more of the time is play, and play is what can be spread. But whatever
@@ -317,7 +319,7 @@ for panel, step in zip(panels, [0.001, 0.01, 0.1], strict=True):
         rates = [batches_per_second(kind, n, play, learning, carry) for n in counts]
         panel.loglog(counts, [batch_frames * rate for rate in rates], marker=".", label=kind)
     ceiling = batch_frames / (learning + carry)
-    panel.axhline(ceiling, color="0.4", linestyle="--")
+    panel.axhline(ceiling, color="0.4", linestyle="--", label="learner never waits")
     panel.set(title=f"{1_000 * step:.0f} ms a step", xlabel="workers")
     words.append(f"{1_000 * step:.0f} ms: {math.ceil(play / (learning + carry))} workers")
 panels[0].set_ylabel("frames/s, predicted")
@@ -330,13 +332,13 @@ print(f"learn {1_000 * learning:.1f} ms, carry {1_000 * carry:.1f} ms a batch")
 print(f"the learner is busy all the time from: {enough}")
 
 # %% [markdown]
-# Below the bend, twice the workers are twice the frames. Above it they buy nothing, whatever they
-# cost: what helps there is a faster *learner* (larger batches on a GPU, several learners that share
-# gradients) or less to carry. A handful of workers with a fast simulator keeps one learner busy; with a step
-# of a tenth of a second hundreds of them are well spent. That is a *model*. It knows of no network that is
-# full and of no worker that is slower than the others, and it takes $C$ for the same however many there are.
+# Below the bend, twice the workers are twice the frames. Above it they buy nothing: what helps there is a
+# faster *learner* (larger batches on a GPU, several learners that share gradients) or less to carry. A
+# handful of workers with a fast simulator keeps one learner busy; with a step of a tenth of a second hundreds
+# of them are well spent. That is a *model*. It knows of no network that is full and of no worker that is
+# slower than the others, and it takes $C$ for the same however many there are.
 #
-# ## One construction  (about 18 min to here)
+# ## One construction  (about 20 min to here)
 #
 # Lesson 05 met `MultiSyncCollector` and `MultiAsyncCollector`. All of TorchRL's collectors hand over
 # batches of the same form, so the learner need not know who played. Everything that differs stands in
@@ -362,7 +364,8 @@ def make_collector(kind, run, workers, step_seconds=0.0):
 # %% [markdown]
 # (`partial` is a function with some arguments filled in. It reaches the workers through
 # `cloudpickle`, and the policy is built of classes that a worker can import: lesson 05's two
-# rules.) Two workers, and a simulator of 20 ms a step. First write down what the model says.
+# rules.) Two workers, and a simulator of 20 ms a step. First write down what the model says: a batch is
+# 512 frames, and the times stand above.
 
 # %% tags=["look"]
 step = 0.02
@@ -403,7 +406,8 @@ facts = []
 for place, (kind, runs) in enumerate(speeds.items()):
     slow = [run for run in runs.values() if run["step_seconds"] > 0]
     workers, gains = [run["workers"] for run in slow], [times_one_process(run) for run in slow]
-    axes.plot(workers, gains, f"C{place}o", label=kind)
+    beside = [number + 0.12 * (place - 2) for number in workers]  # else they cover one another
+    axes.plot(beside, gains, f"C{place}o", label=kind)
     facts.append(f"{kind}: {gains[-1]:.1f} times one process with {workers[-1]} workers")
     if kind in ("sync", "async"):
         line = [model_times_one_process(kind, run) for run in slow]
@@ -422,11 +426,13 @@ for kind, runs in speeds.items():
 
 # %% [markdown]
 # Sleeping workers scale as the model says, though there are two cores for all of them: who sleeps
-# needs no core. **What two cores cannot show** is many workers that *compute*. The second list hints at
+# needs no core. (A little more than $n$ times is no mistake: one process stops playing to learn,
+# asynchronous workers do not.) **What two cores cannot show** is many workers that *compute*. The second list hints at
 # it: CartPole as it is, where each step costs a processor, and two workers and a learner share two cores. A
 # network between machines is not in these numbers either.
 #
-# Three more constructions lead to other machines. This is all that changes:
+# Three more constructions lead to other machines. This is all that changes (`launcher="mp"` starts the
+# workers on this machine, to try it; left out, Slurm is asked):
 #
 # ```python
 # from torchrl.collectors.distributed import DistributedCollector, RayCollector, RPCCollector
@@ -441,9 +447,16 @@ for kind, runs in speeds.items():
 # | `Collector` | you yourself | playing is quicker than learning |
 # | `MultiSyncCollector` | processes of this machine | the method needs fresh frames (PPO) |
 # | `MultiAsyncCollector` | processes of this machine | the method bears old frames |
-# | `RayCollector` | actors of a **Ray** cluster | several machines; workers come and go |
-# | `DistributedCollector` | processes that talk by `torch.distributed`, on Slurm too | several machines, a fixed number |
-# | `RPCCollector` | the same, by remote calls of PyTorch's RPC | as before; slower to start |
+# | `RayCollector` | actors of a Ray cluster | several machines; workers come and go |
+# | `DistributedCollector` | processes that talk by `torch.distributed` | several machines, a fixed number |
+# | `RPCCollector` | the same, by remote calls of PyTorch's RPC | as before |
+#
+# **Ray** is a program of its own that runs on every machine of a cluster (a *node*). One node, the *head*,
+# keeps the list of the others and of what each has to offer. You hand Ray a Python object, here a
+# collector; it starts it in a process wherever there is room, calls its methods from afar and brings the
+# results. Such an object is called an *actor*; with the network of that name it has nothing to do. What an
+# actor asks for (`num_cpus=1`) is a booking, not a limit: where too little is free, it waits. One machine
+# alone is a cluster as well, of one node, and that is what this lesson uses.
 #
 # ### Exercise 12.3: which one fits?  (4 min)
 # Write `which_collector(machines, simulate, learn, needs_fresh_frames)`: the name of a class, as a
@@ -475,7 +488,7 @@ def which_collector(machines, simulate, learn, needs_fresh_frames):
 check("12.3", which_collector)
 
 # %% [markdown]
-# ## How old is the policy?  (about 28 min to here)
+# ## How old is the policy?  (about 30 min to here)
 #
 # While an asynchronous worker plays, the learner goes on. When the batch arrives, the policy that
 # played is no longer the one that learns: it is *stale*. The `age` layer tells how many batches the
@@ -497,8 +510,8 @@ print("youngest to oldest:", ", ".join(f"{low:.0f}-{high:.0f}" for low, high in 
 # %% [markdown]
 # Each pair is one batch: the age of its youngest and of its oldest frame, in batches. Where the two
 # differ, the weights changed *while* it was played: on one machine, workers read the weights from
-# memory they share with the learner. Two workers mean a lag of about one batch; a hundred workers, of a
-# hundred.
+# memory they share with the learner. With two workers the *lag* is a batch or two; with a hundred it can be
+# a hundred, since so many others deliver while one of them plays.
 #
 # ### Exercise 12.4: too old  (4 min)
 # Write `share_too_old(trained_on, batches, limit)`: the share of frames whose weights lag *more* than
@@ -548,7 +561,7 @@ for panel, moved_on in zip(panels, [0, 2, 16], strict=True):
         learn(run, next(stream))
     with torch.no_grad():
         found = ratios(run.actor, old).flatten()
-    panel.hist(found.clamp(max=3), bins=30)
+    panel.hist(found.clamp(max=3), bins=30, range=(0, 3))
     panel.set(title=f"{moved_on} batches later", xlabel="ratio")
     spreads.append(f"{moved_on} batches later from {found.min():.2f} to {found.max():.2f}")
 collector.shutdown()
@@ -563,18 +576,20 @@ print("\n".join(spreads))
 # such frames for its own is biased: actions that it has long given up go on being counted as its
 # choice.
 #
-# ## V-trace, in ten lines  (about 36 min to here)
+# ## V-trace, in ten lines  (about 38 min to here)
 #
-# IMPALA (*importance weighted actor-learner architectures*, Espeholt et al., DeepMind, 2018) corrects
-# with those ratios. In **V-trace** each frame's TD error is weighed with its ratio $\rho_t$, clipped at 1,
+# IMPALA (*importance weighted actor-learner architectures*, Espeholt et al., DeepMind, 2018) weighs
+# frames with those ratios. In **V-trace** each frame's TD error is weighed with its ratio $\rho_t$, clipped at 1,
 # and what comes later counts less, the less likely the way there is under the learner's policy:
 #
 # $$ v_t = V(s_t) + \delta_t + \gamma\, c_t\, \big(v_{t+1} - V(s_{t+1})\big), \qquad
 # \delta_t = \bar\rho_t\, \big(r_t + \gamma V(s_{t+1}) - V(s_t)\big) $$
 #
-# with $\bar\rho_t = \min(1, \rho_t)$ and $c_t = \min(1, \rho_t)$. If all ratios are 1, these are the
-# $n$-step returns of lesson 04; if a ratio is 0, that frame teaches nothing. The clip keeps one lucky
-# frame from shouting down all others. It is not PPO's clip: ratios below 1 stay as they are.
+# with $\bar\rho_t = c_t = \min(1, \rho_t)$ (two letters, since their limits may differ). If all ratios are
+# 1, these are the $n$-step returns of lesson 04; if a ratio is 0, the frame teaches neither actor nor critic.
+# The clip keeps one lucky frame from shouting down all others. It is not PPO's clip: ratios below 1 stay
+# as they are. **That has a price:** the $c_t$ multiply along the way, so where many of them are below 1 a
+# target sees only a few steps ahead and leans on the critic, and less is learned from a batch.
 #
 # ### Exercise 12.5: ratios that cannot shout  (4 min)
 # Write `clipped_ratio(log_pi, log_mu, limit)`. `log_pi` is the log-probability under the learner's
@@ -642,13 +657,11 @@ for name, mine, other in [
 
 # %% [markdown]
 # The same, up to rounding. **Beware of a trap:** TorchRL also has a module, `VTrace`, that is used like `GAE`. In the
-# release this course is tested with (0.14.1) it does not look at the action in the batch: it asks how likely the
-# actor's *favourite* action is, or a newly drawn one. Its ratios compare two different actions. So we hand the
-# function both log-probabilities ourselves, as `with_advantages` does.
+# release this course is tested with (0.14.1) it asks how likely the actor's *favourite* action is, or a newly drawn
+# one, not the one in the batch. So we hand the function both log-probabilities ourselves, as `with_advantages` does.
 #
-# (`with_advantages` also brings the advantages of an update to a spread of 1, so that one step size suits them
-# all. It does not subtract their mean, as PPO does: a frame with a ratio of 0 is to push nowhere, and shifted, it
-# would push.)
+# (`with_advantages` also brings the advantages of an update to a spread of 1. It does not subtract their mean, as PPO
+# does: a frame with a ratio of 0 is to push nowhere.)
 #
 # What does the correction correct? One state, two actions: action 1 pays 1, action 0 pays 0, for ever, with
 # $\gamma = 0.9$. The learner takes action 1 in nine cases of ten, so the state is worth $0.9 / (1 - 0.9) = 9$ to
@@ -676,9 +689,9 @@ print(f"with V-trace:                  {believed_value(probability / 0.5):.1f}")
 # %% [markdown]
 # Uncorrected, the critic learns what the state is worth to the *player*. With V-trace it comes near to what it is
 # worth to the learner. Not quite: the clip at 1 leaves it between the two. A larger limit would be exact here, and shout
-# louder elsewhere.
+# louder elsewhere. So V-trace corrects what the critic believes (and, in the advantage, how much an action counts).
 #
-# And for a whole training? An experiment on purpose: one process, but the *player* is always the learner of `lag`
+# And for a whole training? One process, but the *player* is always the learner of `lag`
 # batches ago, out of 80 in all. Once with V-trace, once without: we write the learner's own log-probabilities into the
 # batch, as if the frames were its own.
 
@@ -744,17 +757,18 @@ show_figure(figure, "Each dot is a seed. " + "; ".join(facts))
 print("\n".join(facts))
 
 # %% [markdown]
-# All three learned from as many frames. Old ones cost something: the first row is ahead. But that V-trace wins it
-# back cannot be seen here; the two lower rows overlap, and five seeds are few. Why it does not, this
-# experiment does not say. It corrects what the critic believes, it does not make old frames fresh: the actions in them
-# are still those that the player wanted to try. So the first remedy is a smaller lag (fewer workers for a learner, a
-# faster learner), V-trace the second.
+# All three learned from as many frames. Old ones cost something: the first row is ahead. That V-trace wins it
+# back is **not** to be seen: the two lower rows overlap, and five seeds are few. It brings the critic nearer to what is
+# true of the learner; it does not make old frames fresh. The actions in them are still those that the player wanted to
+# try, and the correction has its price. So the remedy is a smaller lag (fewer workers for a learner, a faster learner).
+# Whether V-trace pays on top of it, only runs on your own task can say, with it and without.
 #
-# ## IMPALA: actors there, a learner here  (about 44 min to here)
+# ## IMPALA: actors there, a learner here  (about 50 min to here)
 #
-# All parts are there. **IMPALA** is: many actors that play with weights a little old, one learner that takes
-# whatever arrives, V-trace in between. Where Ray is installed, the actors are Ray's: processes that could as well
-# run on other machines. Without it, `MultiAsyncCollector` takes their place. Nothing but the construction changes.
+# All parts are there. **IMPALA** is: many workers (its paper says actors) that play with weights a little old, one
+# learner that takes whatever arrives, V-trace in between. Where Ray is installed, the workers are actors of Ray, which
+# could as well run on other machines. Without it, `MultiAsyncCollector` takes their place. Nothing but the construction
+# changes.
 
 # %%
 from course_utils.doctor import ask_for_extra
@@ -763,7 +777,8 @@ ray_is_here = ask_for_extra("ray", "two processes of this machine play instead")
 
 
 # %%
-def quiet_ray():
+def quiet_ray(workers):
+    """Start a Ray of this machine alone, with room for so many workers."""
     import os
 
     import ray
@@ -771,8 +786,9 @@ def quiet_ray():
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # Ray would report its use to its makers
     # What workers print stays in Ray's own logs; what they raise arrives here.
     options = {"logging_level": "error", "log_to_driver": False, "include_dashboard": False}
-    small = {"num_cpus": 2, "object_store_memory": 100_000_000}
-    ray.init(address="local", _node_ip_address="127.0.0.1", **small, **options)
+    # Room to book, even on fewer cores; and memory for batches on their way.
+    room = {"num_cpus": workers, "object_store_memory": 100_000_000}
+    ray.init(address="local", _node_ip_address="127.0.0.1", **room, **options)
 
 
 def ray_collector(run, workers):
@@ -787,12 +803,12 @@ def ray_collector(run, workers):
         remote_configs={"num_cpus": 1},
         update_after_each_batch=True,
     )
-    collector.update_policy_weights_()
+    collector.update_policy_weights_()  # the first ones, for all
     return collector
 
 
 # %% [markdown]
-# `update_after_each_batch` is how IMPALA's actors get their weights: whoever has delivered a batch
+# `update_after_each_batch` is how the workers get their weights: whoever has delivered a batch
 # receives the newest ones before it plays on. (Calling `update_policy_weights_` for *all* after each
 # batch would make the learner wait until every one of them has finished its own.)
 
@@ -813,10 +829,12 @@ def train(run, collector, watch):
 # %% tags=["look"]
 from course_utils import LivePlot
 
-run, seen = build(seed), []
+run, seen, workers = build(seed), [], 2
 if ray_is_here:
-    quiet_ray()
-collector = ray_collector(run, 2) if ray_is_here else make_collector("async", run, 2)
+    quiet_ray(workers)
+    collector = ray_collector(run, workers)
+else:
+    collector = make_collector("async", run, workers)
 with LivePlot("frames", "falls per 1,000 steps", total=FRAMES) as live:
 
     def watch(frames, batch, lag):
@@ -840,7 +858,7 @@ print(f"mean return of 100 fresh episodes: {score:.0f}, {verdict}")
 # One run. How often it is solved stands in the first row of the dots above, and the lag of two workers is
 # a small one.
 #
-# ## How weights travel  (about 48 min to here)
+# ## How weights travel  (about 53 min to here)
 #
 # What brings new weights to the workers is a part of its own, a *weight sync scheme*
 # (`torchrl.weight_update`), and like every part it can be swapped:
@@ -897,27 +915,27 @@ print(means)
 # %% [markdown]
 # In shared memory, whatever the learner writes is there for the next step of every worker. Copies stay as they
 # are until something is sent, and age meanwhile. But what is sent costs $C$: a policy of a gigabyte to a hundred
-# workers is a hundred gigabytes, so large policies are sent rarely. Either way the weights may change in the
-# middle of a batch. V-trace does not mind, since each frame carries the log-probability it was drawn with.
+# workers is a hundred gigabytes, so large policies are sent rarely. In both cases the weights may change in the
+# middle of a batch (not with Ray, as we used it). V-trace does not mind, since each frame carries the log-probability
+# it was drawn with.
 #
-# ## To a real cluster  (about 52 min to here)
+# ## To a real cluster  (about 55 min to here)
 #
 # `examples/cluster/` in the course's repository holds this lesson as one script, `train.py`, with checkpoints
 # as in lesson 07. Its `make_collector` knows all six collectors, and nothing else does:
 #
 # ```bash
-# python train.py --collector single
 # python train.py --collector async --workers 8
 # python train.py --collector ray --workers 64 --resource simulator --checkpoint /shared/run.pt
 # ```
 #
-# A Ray cluster is a *head* and any number of nodes that were told its address. `--resource simulator` keeps
+# A Ray cluster is a head and any number of nodes that were told its address. `--resource simulator` keeps
 # the actors off the head: they go where a node offers that word.
 #
 # ```bash
 # ray start --head --port=6379                                          # on the head
 # ray start --address=HEAD:6379 --resources='{"simulator": 16}'         # on every other node
-# ray job submit --working-dir examples/cluster -- python train.py ...  # from anywhere
+# ray job submit --working-dir examples/cluster -- python train.py ...  # on the head
 # ```
 #
 # Its `README.md` has the whole of it, down to a `cluster.yaml` that makes Ray start and stop the nodes
@@ -929,19 +947,19 @@ print(means)
 # |---|---|
 # | an actor, or a node | says so, saves, builds new workers where there is room, goes on |
 # | all the room there was | says so, saves, stops; the same command goes on from there |
-# | a worker that stands still | waits for `--patience` seconds, then the same |
-# | the learner itself | the checkpoint of at most ten batches ago is whole, in a folder that outlives the machine |
+# | a worker that stands still | waits for `--patience` seconds, says so, saves, stops |
+# | the learner itself | nothing more; the checkpoint of at most ten batches ago is whole, if its folder is |
 #
-# The batches on their way are played anew; nothing that was *learned* is lost. It can be that simple because all
-# that cannot be replaced (weights, optimiser, counters) is in one place, the learner. Actors hold nothing
-# of value.
+# In the first three rows the batches on their way are lost, others are played in their place, and nothing that was
+# *learned* is lost. In the last one up to ten batches of learning are (`--save-every`). It can be that simple because
+# all that cannot be replaced (weights, optimiser, counters) is in one place, the learner. Workers hold nothing of value.
 #
 # ## What you can do now
 # You can say from three times how many workers pay, build the same collector for one process, for many or for a
-# cluster, tell how old the frames are that arrive, and correct for it.
+# cluster, tell how old the frames are that arrive, what V-trace corrects in them, and what is lost when a node dies.
 #
 # **Try next:** give one of two workers a simulator ten times as slow, and predict what becomes of the synchronous
-# and of the asynchronous collector. Or raise the number of workers in the IMPALA run to 6: what happens to the
-# lag, and what to the frames per second?
+# and of the asynchronous collector. Or set `workers = 6` in the IMPALA run: what happens to the lag, and what to the
+# frames per second?
 #
 # Next: [{{next title}}]({{next file}}).

@@ -58,8 +58,9 @@ sorted(path.name for path in scripts.glob("*.py"))
 print((scripts / "sb3_dqn.py").read_text())
 
 # %% [markdown]
-# Three things: environments, a class with settings, `learn`. Where is the replay buffer, the target
-# network, the loss? Inside. That is the offer: somebody has written and tested them.
+# Three things: environments, a class with settings, `learn`, whose callback ends the run when the judge
+# has seen enough. Where is the replay buffer, the target network, the loss? Inside. That is the offer:
+# somebody has written and tested them.
 #
 # TorchRL's loop you know from lesson 07. This is the core of the plain one:
 
@@ -68,9 +69,9 @@ plain = (scripts / "plain_dqn.py").read_text()
 print(plain[plain.index("def td_loss") :])
 
 # %% [markdown]
-# No line of it hides anything, and no line of it was tested by anyone but its author.
-# `info["final_obs"]`, for example: leave it out, and the agent learns from transitions that lead
-# into the *next* episode. The program runs all the same.
+# It hides nothing, and whatever you write like this is tested by nobody but you.
+# `info["final_obs"]`, for example: leave it out, and where the clock ends an episode, the target takes its
+# future from the start of the *next* one. The program runs all the same.
 #
 # How long are they? We count lines of code, the same way for all: no blank lines, no comments, and
 # not the first line, which says what a script is.
@@ -129,7 +130,8 @@ check("13.1", times_as_fast)
 
 # %% [markdown]
 # Keep that number in mind for the tables below. CartPole's step takes a few microseconds, a physics
-# simulation a few hundred, a robot a few thousand: there, a library that is twice as fast is no faster.
+# simulation a few hundred, a robot tens of thousands: there, a library that is twice as fast gains next to
+# nothing.
 #
 # ## Lines to change  (about 14 min to here)
 #
@@ -181,8 +183,9 @@ for library in libraries:
 
 # %% [markdown]
 # Read it by column. *Another algorithm* is a class's name and its settings where algorithms come
-# finished, and a new script where the loop is yours. *A loss of your own* is the other way round.
-# Here is what it takes in TorchRL:
+# finished, and a new script where the loop is yours. A loss or a network of your own is the other way
+# round. The recipe is mostly settings, everywhere. Here is what the loss takes in TorchRL (`+` is written, `-`
+# goes, indentation is left out):
 
 # %% tags=["look"]
 import difflib
@@ -213,13 +216,14 @@ show_change("RLlib", "loss")
 # Few lines, once you have found which class and which method. A count of lines does not count the
 # search. And equal lines can buy different things: *workers* of plain PyTorch and SB3 are processes
 # that step environments while one process decides and learns; in TorchRL and RLlib each has a
-# policy of its own, and RLlib's may live on other machines without one more line.
+# policy of its own, and RLlib's go to other machines as soon as Ray runs there.
 #
 # ## Side by side, with the same recipe  (about 24 min to here)
 #
 # Now they run. All four get lesson 07's recipe: same network, same updates of the same size after
-# the same number of frames. (One difference stays: SB3's loss is Huber's, it lets one choose no
-# other.) First live, one seed, each in a process of its own:
+# the same number of frames. (SB3 differs a little: its first 1,000 frames are all random, its loss is Huber's,
+# and one toss tells all 16 copies at once whether to explore; the last two it lets nobody choose.) First live,
+# one seed, each in a process of its own:
 
 # %%
 import json
@@ -256,7 +260,7 @@ for library, result in live.items():
 
 # %% [markdown]
 # One seed: who came first here is a lottery ticket. RLlib takes longer, so live it only gets a few
-# frames, enough to see its pace:
+# frames. The first 1,000 of them only fill the buffer; once it learns, it is slower than this:
 
 # %% tags=["look"]
 try:
@@ -274,8 +278,9 @@ else:
 # %% [markdown]
 # ### Exercise 13.3: another library's buffer  (4 min)
 # You port a replay buffer's content from SB3 to TorchRL. SB3 stores `dones` (1.0 where the episode was
-# over, for *any* reason) and `timeouts` (1.0 where only the clock ended it), both shape `[batch, 1]`.
-# `best_next` is the best value in the next state, `gamma` a number. Write
+# over, for *any* reason) and `timeouts` (1.0 where only the clock ended it), both shape `[batch, 1]` here.
+# (Its `sample` combines the two, which is why `batch.dones` was enough in SB3's script above.) `best_next`
+# is the best value in the next state, `gamma` a number. Write
 # `target(rewards, best_next, dones, timeouts, gamma)`, shape `[batch, 1]`, as DQN wants it.
 # <details><summary>Hint</summary>What TorchRL calls <code>terminated</code> is: over, and not by the
 # clock.</details>
@@ -301,9 +306,10 @@ check("13.3", target)
 # %% [markdown]
 # ## Over seeds, measured once for everybody  (about 33 min to here)
 #
-# Every dot is one seed; a cross is a run that used up its frames without passing. Left all with the
-# same recipe, right each with the settings its own makers recommend for CartPole: RL-Zoo's, those
-# of RLlib's example, of TorchRL's example, and CleanRL's defaults.
+# Every dot is one seed; a cross is a run that failed its exam. Left all with the same recipe, right each
+# with the settings its own makers publish for CartPole: RL-Zoo's, those of RLlib's example, of TorchRL's
+# example, and CleanRL's defaults. (RLlib's example adds four improvements to DQN: double Q, dueling,
+# prioritised replay, n-step returns. On the left they are off.)
 
 # %% tags=["look"]
 import matplotlib.pyplot as plt
@@ -322,6 +328,7 @@ for panel, (title, group) in zip(panels, groups.items(), strict=True):
         passed = sum(run["solved"] for run in runs.values())
         words.append(f"{title}, {library}: {passed} of {len(runs)} solved")
     panel.set(xscale="log", xlabel="core seconds of training", title=title)
+    panel.margins(y=0.15)
     panel.xaxis.set_major_formatter("{x:g}")
     panel.xaxis.set_minor_formatter("")
 panels[0].invert_yaxis()
@@ -343,8 +350,9 @@ def print_table(group):
             f"{facts['frames']:10,.0f}{facts['cpu_seconds']:9.1f}{pace:10,.0f}{start_up:12.1f}"
         )
         print(f"{library:20}{solved:>9}{numbers}")
-    for library in set(libraries) - set(stored["runs"].get(group, {})):
-        print(f"{library:20}not measured yet")
+    for library in libraries:
+        if library not in stored["runs"].get(group, {}):
+            print(f"{library:20}not measured yet")
 
 
 print("The same recipe (medians)")
@@ -353,8 +361,9 @@ print("\nEach one's own settings (medians; runs that failed count with what they
 print_table("recommended")
 
 # %% [markdown]
-# Exercise 13.1 again, with measured numbers: seconds of a run relative to TorchRL's, for environments that
-# take longer and longer to step. Below the dashed line a library is quicker.
+# Exercise 13.1 again, with the left panel's numbers: seconds of a run relative to TorchRL's, for environments
+# that take longer and longer to step. Below the dashed line a library is quicker. (CartPole's own step, some
+# 8 microseconds, is counted as the library's.)
 
 # %% tags=["look"]
 shared = stored["runs"]["libraries"]
@@ -369,7 +378,8 @@ for library in cost:
         relative = [(env + cost[library]) / (env + cost["TorchRL"]) for env in slower]
         axes.plot(slower, relative, marker="o", label=library)
 axes.axhline(1, linestyle="--", color="black")
-axes.set(xscale="log", xlabel="microseconds of a step", ylabel="seconds, TorchRL = 1")
+axes.set(xscale="log", xlabel="microseconds the environment takes for a step")
+axes.set(ylabel="seconds, TorchRL = 1")
 axes.set_yscale("log", base=2)
 axes.yaxis.set_major_formatter("{x:g}")
 axes.legend()
@@ -377,7 +387,7 @@ shares = [f"{library}: {(10 + cost[library]) / (10 + cost['TorchRL']):.1f}" for 
 show_figure(figure, "At 10 microseconds, " + ", ".join(shares) + "; all near 1 at 100,000")
 
 # %% [markdown]
-# Left and right are two different questions.
+# The two panels, and the two tables, are two different questions.
 #
 # - **The same recipe**: frames to solve lie in the same range everywhere, because the *algorithm*
 #   is the same. What differs is machinery, per frame and at the start. RLlib's is made for many
@@ -386,9 +396,9 @@ show_figure(figure, "At 10 microseconds, " + ", ".join(shares) + "; all near 1 a
 #   samples at once and fuses Adam's steps. Here every script is as its users would first write it.)
 # - **Each one's own settings** differ in everything at once: how often they update, how long they explore, how
 #   large the network is. They say how a task feels on the first day with a library, and nothing
-#   about its speed. All were published as *reliable at full length*, none to stop as early as
-#   possible; our recipe was searched for this very task. To compare the two panels and call it a
-#   library's merit would be the oldest trick in benchmarking.
+#   about its speed. All are meant for a whole run, none to stop as early as possible; our recipe was
+#   searched for this very task. To compare the two panels and call it a library's merit would be the
+#   oldest trick in benchmarking.
 #
 # **How it was measured.** Fresh seeds (from 100 on), one process and one thread a run; RLlib's own
 # settings on fewer seeds and with fewer frames allowed, because a run takes minutes. Core seconds,
@@ -439,8 +449,8 @@ for feature, entries in table["features"].items():
 Markdown("\n".join(rows))
 
 # %% [markdown]
-# *partly* is the honest word for most of engineering. And "no" means: not in this package. SB3 leaves
-# recurrent PPO to `sb3-contrib`, for example, on purpose: a small core that stays reliable.
+# "no" means: not in this package. SB3 leaves recurrent PPO to `sb3-contrib`, for example, on purpose: a
+# small core that stays reliable.
 #
 # ### Exercise 13.5: who is left?  (3 min)
 # `has` is boolean, shape `[libraries, features]`; `needs` is boolean, shape `[features]`: what your
@@ -490,7 +500,7 @@ check("13.5", candidates)
 # | you want to | start with | because |
 # |---|---|---|
 # | know whether RL can solve your task, this week | Stable-Baselines3 | fewest lines, tested algorithms, published settings |
-# | invent or change a loss, a replay scheme, a network | TorchRL or plain PyTorch | one to three lines, in sight |
+# | invent or change a loss, a replay scheme, a network | TorchRL or plain PyTorch | three lines for a loss, nine for a network |
 # | understand or publish exactly what was run | plain PyTorch | one file is the whole truth; you are its only tester |
 # | swap parts: buffers, exploration, samplers, losses, many agents, memory | TorchRL | parts share one data format |
 # | simulate thousands of copies as tensors on one device | TorchRL | environments, policy and loss stay there |

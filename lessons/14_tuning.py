@@ -23,7 +23,7 @@
 #
 # > **The rule.** A setting is judged on several seeds. The seeds of the search are used for choosing
 # > and for nothing else. *Tuned beats default* only if, on **fresh seeds** and seed by seed, the mean
-# > difference is more than two standard errors above zero.
+# > difference is more than two standard errors above zero (the word is explained below, on ten seeds).
 
 # %% tags=["parameters"]
 seed = 0
@@ -52,9 +52,10 @@ def throw(settings, seeds, true=100.0, noise=60.0):
 
 
 # %% tags=["look"]
-claims = {settings: throw(settings, seeds=3).max(1).mean() for settings in [1, 3, 10, 30, 100]}
-for settings, claim in claims.items():
-    print(f"the best of {settings:3} claims {claim:.0f}, and scores 100 on fresh seeds")
+for settings in [1, 3, 10, 30, 100]:
+    claim = throw(settings, seeds=3).max(1).mean()
+    again = throw(1, seeds=3).mean()  # the winner is as good as any, so throw any
+    print(f"the best of {settings:3} claims {claim:.0f}; on fresh seeds it scores {again:.0f}")
 
 # %% [markdown]
 # Nothing was found, for there was nothing to find. Yet the more is tried, the more is claimed: a longer
@@ -64,13 +65,13 @@ for settings, claim in claims.items():
 #
 # Lesson 07 let its agent play until it was good. Now playing is dear: **2,048 frames and no more**, less
 # than the recipe of lesson 07 usually needs. Eight times on the way, every 256 frames, the agent is judged
-# greedily. The *score* of a run is the mean of the eight: it asks for learning early *and* well, and says
-# nothing of seconds, which depend on the machine.
+# greedily; the judge's own frames are not counted. The *score* of a run is the mean of the eight: it asks for
+# learning early *and* well, and says nothing of seconds, which depend on the machine.
 #
-# The parts are those of lesson 07's act two; the network is half as wide to save time, and there is no warm-up.
-# The first five settings will be tuned. They start as tutorials have them, our *first guess*; what lesson 07 found
-# by hand is `by_hand`, and waits until the end. In place of $\gamma$ stands the *horizon*: rewards much further ahead
-# than so many steps hardly count, $\gamma = 1 - 1 / \text{horizon}$.
+# The parts are those of lesson 07's act two; to save time the network is half as wide and the copies are twice as many,
+# and there is no warm-up. The first five settings will be tuned. They start as tutorials have them, our *first guess*;
+# what lesson 07 found by hand is `by_hand`, and waits until the end. In place of $\gamma$ stands the *horizon*: rewards
+# much further ahead than so many steps hardly count, $\gamma = 1 - 1 / \text{horizon}$.
 
 # %%
 from dataclasses import dataclass
@@ -135,7 +136,7 @@ def judge(network, seed, episodes=64):
 
 
 # %% [markdown]
-# A run from a setting and a seed; its parts are those of lesson 07.
+# A run is built from a setting and a seed.
 
 # %%
 from tensordict.nn import TensorDictSequential
@@ -349,7 +350,7 @@ def on_log_scale(share, low, high):
 check("14.2", on_log_scale)
 
 # %% [markdown]
-# Our ranges, all on a log scale, and what a search may spend: the frames of 16 whole trials of three seeds.
+# Our ranges, all on a log scale, and what a search may spend: it pays for about 16 settings on three seeds each.
 
 # %%
 ranges = {  # whole numbers stay whole
@@ -375,8 +376,8 @@ def draw_setting(source):
 # ## Stop what will not win  (about 26 min to here)
 #
 # A **trial** is one setting on the three search seeds, side by side. After each look `attempt` asks somebody whether
-# that was `enough`, and gives back the means so far, the frames played, and the processor's seconds. Those who are
-# let through to the end have `finished`.
+# that was `enough`, and gives back the means so far (one number per look: all seeds, all looks up to it), the frames
+# played, and the processor's seconds. Those who are let through to the end have `finished`.
 
 # %%
 import time
@@ -402,8 +403,8 @@ def finished(trials):
 # %% [markdown]
 # Who says *enough*? Most trials can be told apart from the best long before the end, and each one that is stopped
 # (*pruned*) pays for a part of another. The simplest rule that works: stop a trial whose mean so far is below the
-# median of what the finished ones had at the same look. Two provisos: not before the third look, when nobody has
-# learned anything yet, and not before four trials have finished. The first few looks are noise.
+# median of what the finished ones had at the same look. Two provisos: not before the third look, when most have
+# hardly begun to learn, and not before four trials have finished.
 #
 # ### Exercise 14.3: the median rule  (5 min)
 # Write `hopeless(means, look, finished)`: `means` holds the means so far of several trials after `look` looks (counted
@@ -460,7 +461,8 @@ def random_search(frames, source, prune=True, watch=None):
 #
 # Random search forgets what it saw. **Optuna** is a library that remembers: its sampler **TPE** (tree-structured Parzen
 # estimator, Bergstra et al., 2011) keeps two piles, the settings that did well and the rest, and draws next where the
-# first pile is dense and the second is not. It is an optional part of this course. Is it here?
+# first pile is dense and the second is not. "Did well" means the best tenth: one to three of our trials. Optuna is
+# an optional part of this course. Is it here?
 
 # %%
 from course_utils.doctor import ask_for_extra
@@ -503,9 +505,10 @@ def objective(trial):
 
 
 # %% [markdown]
-# A `study` is all trials and where they are kept. With a `storage` each trial is written to a file when it ends, and
-# `load_if_exists` goes on with a study that is there. `MedianPruner` is our rule, ready-made (it compares the best of a
-# trial's reports). And the first trial is the first guess: a search should not end below its start.
+# A `study` is all trials and where they are kept. With a `storage` they are kept in a file, too, and `load_if_exists`
+# goes on with a study that is there. `MedianPruner` is our rule, ready-made (it compares the best of a trial's reports).
+# The first trial is the first guess: a search should not end below its start. The next seven are drawn at random
+# (`n_startup_trials=8`, in `search`): two piles need something to sort.
 
 
 # %%
@@ -545,9 +548,9 @@ def search(study, frames, watch=None):
 # %% [markdown]
 # ## A study, interrupted  (about 37 min to here)
 #
-# All of it in one figure: each point is a trial, placed at the frames spent so far. We spend a third of the budget,
-# then the kernel dies: `study` is gone, the file is not. (It is a journal, to which Optuna appends a line for
-# everything that happens; it holds as many studies as you like, by name.)
+# We spend a third of the budget, and then do as if the kernel had died: `study` is gone, the file is not. (It is a
+# journal: Optuna appends a line for everything that happens.) In the figures each corner of a line is a trial: the
+# frames spent so far, and its mean when it finished or was stopped.
 
 # %%
 from datetime import datetime
@@ -605,8 +608,7 @@ print(f"Without stopping early they would have taken {len(trials) * whole:,}.")
 #
 # ## What the plots say  (about 41 min to here)
 #
-# Optuna brings plots that are drawn from a study alone, in matplotlib (`optuna.visualization.matplotlib`), while it runs
-# or years later.
+# Optuna brings plots that are drawn from a study alone, in matplotlib (`optuna.visualization.matplotlib`).
 
 # %%
 import warnings
@@ -622,6 +624,11 @@ def dashboard(plot, alt, **options):
         for panel in np.ravel(panels):
             panel.legend([]).remove()  # it would have a line for each trial
             panel.xaxis.set_minor_formatter("")  # on a log axis these labels overlap
+            if panel.get_xscale() == "log":
+                low, high = panel.get_xlim()
+                fine = (1, 3) if high < 50 * low else (1,)  # some ranges hold no power of ten
+                panel.xaxis.set_major_locator(plt.matplotlib.ticker.LogLocator(subs=fine))
+                panel.xaxis.set_major_formatter("{x:g}")
         figure.set_size_inches(10 if np.size(panels) > 1 else 8, 3.2)
         return show_figure(figure, alt)
 
@@ -634,8 +641,9 @@ dashboard(
 )
 
 # %% [markdown]
-# Each line is a trial; the short ones were stopped. Do lines cross after the third look? Each crossing is a trial that
-# a rule like ours might have stopped wrongly: pruning buys trials with mistakes.
+# Each line is a trial; the short ones were stopped. Optuna's *step* is our look, its *value* our mean so far; colours
+# mean nothing. Do lines cross after the third look? There a trial came from behind, and a rule like ours might have
+# stopped it: pruning buys trials with mistakes.
 
 # %% tags=["look"]
 names = list(ranges)
@@ -643,15 +651,17 @@ known = np.array([[getattr(tried.setting, name) for name in names] for tried in 
 reached = np.array([tried.means[-1] for tried in finished(trials)])
 slopes = [np.corrcoef(np.log(column), reached)[0, 1] for column in known.T]
 facts = ", ".join(f"{name} {slope:+.1f}" for name, slope in zip(names, slopes, strict=True))
-dashboard("slice", f"Score of finished trials against each setting. Correlations: {facts}.")
+alt = f"Score of finished trials against each setting. Correlations: {facts}."
+dashboard("slice", alt, target_name="score")
 
 # %% [markdown]
-# One panel per setting, one dot per finished trial; dark dots came late. Where do the late ones crowd? There the sampler
-# thinks the good settings are. A dot's height is the mean of three seeds, so it may be off by what you saw above.
+# One panel per setting, on a log scale; one dot per finished trial, and dark dots came late. Where do the late ones
+# crowd? There the sampler thinks the good settings are. A dot's height is the mean of three seeds, so it may be off by
+# what you saw above.
 #
-# Which setting matters most? Optuna puts a number on it (PED-ANOVA: how differently the better trials and all
-# of them are spread over each range). Before you believe its bar chart, ask five other studies of the same recipe, with
-# other seeds, stored with the course:
+# Which setting matters most? Optuna puts a number on it. PED-ANOVA asks how differently two groups are spread over each
+# range: all finished trials, and the best tenth of them. Of ours that tenth is one or two! So before you believe its
+# bar chart, ask five other studies of the same recipe, with other seeds, stored with the course:
 
 # %% tags=["look"]
 from course_utils import load_results
@@ -667,6 +677,7 @@ for place, name in enumerate(names):
     if has_optuna:
         axes.scatter([place], [ours[name]], marker="*", s=150, color="C1")
 axes.set(xticks=range(len(names)), xticklabels=names, ylabel="importance", ylim=(0, 1))
+axes.set_xlim(-0.5, len(names) - 0.5)
 facts = [
     f"{name} {min(a[name] for a in asked):.2f} to {max(a[name] for a in asked):.2f}"
     for name in names
@@ -676,11 +687,16 @@ show_figure(
     f"Importance in {len(asked)} stored studies: {'; '.join(facts)}.{' A star: this one.' if has_optuna else ''}",
 )
 
+# %% tags=["look"]
+searches = ["TPE and pruning", "random search"]
+won = [run["setting"]["updates"] for arm in searches for run in measured[arm].values()]
+print(f"updates of the {len(won)} stored winners: {min(won):.0f} to {max(won):.0f}, of 8 to 64")
+
 # %% [markdown]
-# A dot is a study, the star (if Optuna is here) is ours. `updates` gets little in the stored ones; do your slices agree? A
-# setting that the sampler settles early looks alike in the good trials and in all of them, so it counts for little. Some
-# twenty trials are few: take such a chart as a hint where to look, never as a finding. (There are more plots:
-# `"optimization_history"`, `"contour"` of two settings, `"timeline"`. Try them in `dashboard`.)
+# A dot is a study, the star (if Optuna is here) is ours. The dots of one setting are far apart: the studies do not even
+# agree which comes first. And `updates` gets little in most, though no winner does with few. A setting that the sampler
+# settles early looks alike in the good trials and in all of them, so it counts for little. Take such a chart as a hint
+# where to look, never as a finding. (More plots to try in `dashboard`: `"optimization_history"`, `"timeline"`.)
 #
 # ## The exam: fresh seeds  (about 46 min to here)
 #
@@ -690,6 +706,7 @@ show_figure(
 # %% tags=["look"]
 print("first guess:", {name: getattr(default, name) for name in names})
 print("winner:     ", {name: round(getattr(best.setting, name), 4) for name in names})
+print(f"On the search seeds it claims {claim:.0f}, the first guess {trials[0].means[-1]:.0f}.")
 
 # %% id="14-exam" tags=["look"]
 tuned_scores = scores(best.setting, fresh_seeds)
@@ -817,12 +834,12 @@ def on_front(score, cost):
 check("14.5", on_front)
 
 # %% [markdown]
-# There are searches that know of cost. **CARBS** (cost-aware Pareto-region Bayesian search, Fetterman et al., 2023) does
-# not look for *the* best setting but for the whole front, from cheap to dear. Two models learn from the trials what a
+# **CARBS** (cost-aware Pareto-region Bayesian search, Fetterman et al., 2023) is a search that knows of cost. It does not
+# look for *the* best setting but for the whole front, from cheap to dear. Two models learn from the trials what a
 # setting will score and what it will cost, and how sure that is (*Gaussian processes*). New settings are born close to those
 # on the front, and the one goes next that promises most *above the front at its own cost*. So spending more is no merit,
-# cheap trials inform dear ones, and the front is a price list: what the next point of score costs.
-# Its package could not be installed with the releases of this course; but one step of the idea fits into three cells.
+# and the front is a price list: what the next point of score costs.
+# Its package could not be installed where this course was made; but one step of the idea fits into three cells.
 
 
 # %%
@@ -849,7 +866,8 @@ def guess(known, values, asked, doubt):
 
 # %% [markdown]
 # A guess is a weighted mean of the trials, near ones counting most, and it is the less sure the farther all of them are.
-# `doubt` is how far a known score may be off: the noise of three seeds.
+# `doubt` is how far a known score may be off: the noise of three seeds. `promise` adds to the guess how unsure it is:
+# what nobody has tried may be good.
 
 
 # %%
@@ -902,28 +920,30 @@ show_figure(
 )
 
 # %% [markdown]
-# How far is the star from the ring? The price is easily guessed, since updates are what is paid for. The score is a mean of
-# three seeds and comes with their noise. And a front is made of winners: every corner of it suffers from the winner's curse.
-# CARBS reckons with it: as the model smooths over neighbours, no trial is believed alone.
+# How far is the star from the ring? (Seconds differ from run to run, and with them the proposal.) The price is the easier
+# guess, since updates are what is paid for. For the score the model knew some ten trials in five dimensions, and the ring
+# was chosen among 500 guesses *because* it promised most: the winner's curse again. Every corner of the front suffers from
+# it, too. CARBS reckons with it: its front is a smooth curve that no single trial can lift far.
 #
 # ## Was it luck?  (about 59 min to here)
 #
 # One study is one draw. Here are five, each with search seeds and fresh seeds of its own, by both ways of searching, with the
-# same 100,000 frames. Random search ran without pruning; TPE as above. Beside them the first guess, and the
-# recipe of lesson 07, which took a person about 130 settings.
+# same budget. Random search ran without pruning; TPE as above. Beside them the first guess, and what lesson 07 found
+# by hand: it took a person about 130 settings, with another aim (to solve the task, reliably and in few seconds).
 
 # %% tags=["look"]
 figure, axes = plt.subplots(figsize=(8, 3.2))
 facts = []
 for place, (arm, runs) in enumerate(measured.items()):
-    true = [np.mean(run["fresh"]) for run in runs.values()]
-    dots = axes.scatter([place + 0.12] * len(true), true, color="C0")
-    facts.append(f"{arm} {np.mean(true):.0f}")
-    if arm in ["TPE and pruning", "random search"]:  # the others claim nothing
+    means = [np.mean(run["fresh"]) for run in runs.values()]
+    dots = axes.scatter([place + 0.12] * len(means), means, color="C0")
+    facts.append(f"{arm} {np.mean(means):.0f}")
+    if arm in searches:  # the others claim nothing
         claims = [run["claimed"] for run in runs.values()]
         stars = axes.scatter([place - 0.12] * len(claims), claims, marker="*", color="C1")
-        axes.plot([place - 0.12, place + 0.12], [claims, true], color="grey", alpha=0.5)
+        axes.plot([place - 0.12, place + 0.12], [claims, means], color="grey", alpha=0.5)
 axes.set(xticks=range(len(measured)), xticklabels=list(measured), ylabel="score", ylim=(0, None))
+axes.set_xlim(-0.5, len(measured) - 0.5)
 axes.legend([stars, dots], ["claimed", "fresh seeds"], loc="upper left")
 show_figure(figure, f"Mean score on fresh seeds: {', '.join(facts)}.")
 
@@ -940,28 +960,29 @@ worth = {
 }
 for other in ["first guess", "by hand", "random search"]:
     print(f"TPE and pruning minus {other}: {over_studies(worth['TPE and pruning'] - worth[other])}")
-for arm in ["TPE and pruning", "random search"]:
+for arm in searches:
     claims = [run["claimed"] for run in measured[arm].values()]
     count = np.mean([run["trials"] for run in measured[arm].values()])
     print(f"{arm}, {count:.0f} trials: claim minus worth {over_studies(claims - worth[arm])}")
 
 # %% [markdown]
-# A grey line leads from a winner's claim to what it is worth. One that falls is the curse; one that rises was bad luck
-# during the search, which happens, too. How much of a winner's lead is luck depends on what there was to find: the dice at the
-# beginning had nothing but luck, while these settings really differ. Nobody knows beforehand which
-# of the two a search will be. Fresh seeds tell.
+# A grey line leads from a winner's claim to what it is worth. One that falls claimed too much; one that rises had bad luck
+# during the search. The curse is about the average: do the last two lines above show it? How much of a winner's lead is luck
+# depends on what there was to find: the dice had nothing but luck, while these settings really differ. Nobody knows
+# beforehand which of the two a search will be. Fresh seeds tell.
 #
 # Every winner leaves the first guess behind: tuning paid. For the rest, look at the lines above before you speak: is TPE
 # better than random search, or than a person with 130 settings? What is not above two standard errors is not shown by five
-# studies, whatever the mean says. And stopping early bought more trials for the same frames.
+# studies, whatever the mean says. (Nor would it tell whether the sampler helped or stopping early, which bought more
+# trials for the same frames.)
 #
 # ## What you can do now
 # You can search the settings of an agent with a budget, stop what falls behind, go on after an interruption, read a
 # study's plots with the doubt they deserve, report a tuned score that is true, and weigh it against its cost.
 #
-# **Try next:** a final round. Run the three best trials on ten seeds more, choose among them by *those*, and judge on seeds
-# that are fresh to all. Or tune for seconds: let `objective` return two numbers, with `directions=["maximize", "minimize"]`,
-# and Optuna searches the front itself. Or take the recipe of a lesson of your choice: what would you tune first, on how
-# many seeds, and who is the judge?
+# **Try next:** a final round. Run the three best trials on ten seeds more, choose among them by *those*, and judge on
+# seeds that are fresh to all. Or tune for seconds: let `objective` return two numbers, without `report` and `should_prune`
+# (they know one number only), with `directions=["maximize", "minimize"]`, and Optuna searches the front itself.
+# Or take the recipe of a lesson of your choice: what would you tune first, on how many seeds, and who is the judge?
 #
 # Back to the [map of the course](00_start_here.ipynb).

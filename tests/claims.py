@@ -64,4 +64,26 @@ CLAIMS = {
         assert saved[1][2] > 95 > 70 > max(saved[1][0], saved[1][4]), "one look suffices for a ball without drift"
         assert share < catches[2] - 20, "and the frame before is used"
     """,
+    "13_choosing_a_library": """
+        lengths = {library: len(lines_of(library, "dqn")) for library in libraries}
+        assert min(lengths, key=lengths.get) == "Stable-Baselines3" and max(lengths, key=lengths.get) == "plain PyTorch"
+        assert sum(result["solved"] for result in live.values()) >= len(live) - 1, "the recipe solves it"
+        paces = {library: result["frames"] / result["cpu_seconds"] for library, result in live.items()}
+        assert paces["plain PyTorch"] > paces["TorchRL"], "a TensorDict at every turn has its price"
+        assert not pace or pace["frames"] / pace["cpu_seconds"] < paces["plain PyTorch"], "RLlib's a higher one"
+        assert max(cost["plain PyTorch"], cost["Stable-Baselines3"]) < cost["TorchRL"] < cost["RLlib"]
+        dear = {library: (10**5 + cost[library]) / (10**5 + cost["TorchRL"]) for library in cost}
+        assert all(abs(share - 1) < 0.1 for share in dear.values()), "all near 1 at 100,000"
+    """,
+    "14_tuning": """
+        assert trials[0].setting == default and claim >= trials[0].means[-1], "a search does not end below its start"
+        assert budget <= frames < budget + whole, "no more than one trial over its budget"
+        assert len(trials) * whole > 1.1 * frames, "stopping early paid for more trials"
+        assert difference.mean() > (2 if has_optuna else 1) * error, "tuned beats the first guess on fresh seeds"
+        assert claimed[1] - true[1] > 2 * (claimed[20] - true[20]) > 0, "one seed claims much more than it is worth"
+        assert max(true.values()) > true[20] + 10, "and three settings are too few to choose from"
+        assert min(worth[arm].min() for arm in searches) > worth["first guess"].max(), "tuning paid, ten times of ten"
+        assert min(won) > 30, "no stored winner has few updates"
+        assert front.sum() >= 1 and reached[front].max() == claim, "the best is on the front, whatever it costs"
+    """,
 }

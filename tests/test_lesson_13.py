@@ -158,8 +158,9 @@ class TestScripts:
         assert max(changes["algorithm"][name] for name in ("sb3", "rllib")) < min(
             changes["algorithm"][name] for name in ("plain", "torchrl")
         ), "a class's name and its settings, or a new script"
-        loss = changes["loss"]
+        loss, network = changes["loss"], changes["network"]
         assert max(loss["plain"], loss["torchrl"]) <= 3 < loss["rllib"] < loss["sb3"], "the other way round"
+        assert max(network["plain"], network["torchrl"]) < 10 < min(network["rllib"], network["sb3"]), "a network too"
         assert all(count <= 8 for count in changes["workers"].values())
 
     def test_the_benchmark_runs_what_the_lesson_compares(self):
@@ -176,6 +177,34 @@ class TestScripts:
         settings = lock.pyproject()["tool"]["setuptools"]
         assert settings["package-dir"]["course_utils.libraries"] == "examples/libraries"
         assert "course_utils.libraries" in settings["packages"]
+
+
+class TestSB3:
+    """What the lesson says of Stable-Baselines3's exploration and of its replay buffer."""
+
+    @pytest.fixture
+    def model(self):
+        if not has_extra("sb3"):
+            pytest.skip(extra_install("sb3"))
+        from stable_baselines3 import DQN
+        from stable_baselines3.common.env_util import make_vec_env
+
+        return DQN("MlpPolicy", make_vec_env("CartPole-v1", n_envs=16), seed=0, buffer_size=320, device="cpu")
+
+    def test_one_toss_tells_all_copies_whether_to_explore(self, model):
+        model.exploration_rate = 0.5
+        chosen = [model.predict(np.zeros((16, 4), np.float32))[0] for _ in range(40)]
+        greedy = sum(len(set(actions.tolist())) == 1 for actions in chosen)
+        assert 5 <= greedy <= 35, "with a toss for each of 16 copies, nearly every call would mix the two actions"
+
+    def test_its_sample_takes_timeouts_out_of_the_dones(self, model):
+        memory = model.replay_buffer
+        seen, flags = np.zeros((16, 4)), np.arange(16) % 3  # going on; over; over by the clock
+        infos = [{"TimeLimit.truncated": bool(flag == 2)} for flag in flags]
+        memory.add(seen, seen, np.zeros((16, 1)), flags, flags > 0, infos)
+        assert memory.dones[0].tolist() == (flags > 0).tolist() and memory.timeouts[0].tolist() == (flags == 2).tolist()
+        batch = memory.sample(200)
+        assert ((batch.rewards == 1) == batch.dones.bool()).all()
 
 
 def found(name: str):

@@ -1,5 +1,6 @@
 """Exercises of lesson 12."""
 
+import itertools
 import math
 
 import torch
@@ -12,6 +13,13 @@ def _times(draw: Draw) -> dict:
     return {"simulate": draw.uniform(0.2, 0.5), "learn": draw.uniform(0.02, 0.05), "carry": draw.uniform(0.06, 0.1)}
 
 
+def _times_perhaps_even(draw: Draw) -> dict:
+    if draw.flags(0.5):
+        return _times(draw)
+    # It comes out even, to the last bit: so many workers are enough, and one more is too many.
+    return {"simulate": int(draw.integers(2, 6, 1)) * 0.09375, "learn": 0.03125, "carry": 0.0625}
+
+
 def _workers(draw: Draw) -> dict:
     return {"workers": int(draw.integers(2, 40, 1)), **_times(draw)}
 
@@ -20,14 +28,18 @@ def _speed_up(workers, simulate, learn, carry):
     return workers * (simulate + learn) / (simulate + workers * (learn + carry))
 
 
+# One machine or more; playing takes longer, as long, or less; fresh frames or not. They take turns: the answer is one
+# word, and if they were drawn, one check in six would lack a situation that tells right from wrong.
+_SITUATIONS = itertools.cycle(itertools.product([False, True], [3.0, 1.0, 0.3], [False, True]))
+
+
 def _machines(draw: Draw) -> dict:
-    # Each of the eight situations comes up: one machine or more, either half longer, fresh frames or not.
-    several, longer, fresh = (bool(flag) for flag in draw.flags(0.5, 3))
-    simulate, learn = (0.3, 0.1) if longer else (0.1, 0.3)
+    several, longer, fresh = next(_SITUATIONS)
+    learn = draw.uniform(0.05, 0.2)
     return {
-        "machines": int(draw.integers(2, 9, 1)) if several else 1,
-        "simulate": simulate * draw.uniform(0.9, 1.1),
-        "learn": learn * draw.uniform(0.9, 1.1),
+        "machines": max(2, int(draw.integers(-4, 9, 1))) if several else 1,
+        "simulate": learn * longer,
+        "learn": learn,
         "needs_fresh_frames": fresh,
     }
 
@@ -44,6 +56,18 @@ def _one_machine(machines, simulate, learn, needs_fresh_frames):
     return _which(1, simulate, learn, needs_fresh_frames)
 
 
+def _fast_alone(machines, simulate, learn, needs_fresh_frames):
+    return "Collector" if simulate <= learn else _which(machines, simulate, learn, needs_fresh_frames)
+
+
+def _fresh_first(machines, simulate, learn, needs_fresh_frames):
+    return "MultiSyncCollector" if needs_fresh_frames else _which(machines, simulate, learn, False)
+
+
+def _only_if_shorter(machines, simulate, learn, needs_fresh_frames):
+    return _which(machines, simulate + 1e-9, learn, needs_fresh_frames)
+
+
 def _always_many(machines, simulate, learn, needs_fresh_frames):
     return _which(machines, 1.0, 0.0, needs_fresh_frames)
 
@@ -54,6 +78,7 @@ def _ages(draw: Draw) -> dict:
     lag[0, :3] = limit  # exactly at the limit
     lag[1, :] = limit + 1  # a worker that is too old as a whole
     lag[2, 0] = 0
+    lag[3, :] = draw.integers(0, limit + 1, 8, 1)  # and one that is young enough as a whole
     return {"trained_on": (batches - lag).float(), "batches": batches, "limit": limit}
 
 
@@ -92,6 +117,21 @@ EXERCISES = [
                 "from: n times (L + C).",
             ),
             Mutant(
+                "carried once",
+                lambda workers, simulate, learn, carry: (
+                    workers * (simulate + learn) / (simulate + workers * learn + carry)
+                ),
+                "You carry once for all workers. Each of the n batches has to be carried: n times C.",
+            ),
+            Mutant(
+                "asynchronous",
+                lambda workers, simulate, learn, carry: (
+                    min(workers / simulate, 1 / (learn + carry)) * (simulate + learn)
+                ),
+                "This is the third row of the table, workers that play on. Synchronous ones wait while the learner "
+                "learns: the second row.",
+            ),
+            Mutant(
                 "nothing is carried",
                 lambda workers, simulate, learn, carry: _speed_up(workers, simulate, learn, 0.0),
                 "You forgot what it takes to carry a batch over. With workers, each batch costs L + C.",
@@ -118,7 +158,7 @@ EXERCISES = [
     Exercise(
         number="12.2",
         tests="The smallest whole number of workers that play at least as fast as the learner learns and carries.",
-        draw=_times,
+        draw=_times_perhaps_even,
         reference=lambda simulate, learn, carry: math.ceil(simulate / (learn + carry)),
         mutants=[
             Mutant(
@@ -130,6 +170,11 @@ EXERCISES = [
                 "nothing is carried",
                 lambda simulate, learn, carry: math.ceil(simulate / learn),
                 "You forgot that the learner carries as well: it is busy for L + C with each batch.",
+            ),
+            Mutant(
+                "down, and one more",
+                lambda simulate, learn, carry: math.floor(simulate / (learn + carry)) + 1,
+                "Nearly: where the fraction is a whole number already, that many are enough. `math.ceil` knows it.",
             ),
             Mutant(
                 "one more for the learner",
@@ -180,6 +225,28 @@ EXERCISES = [
                 "Your choice is asynchronous even where frames have to be fresh. Ask `needs_fresh_frames`.",
             ),
             Mutant(
+                "always sync",
+                lambda machines, simulate, learn, needs_fresh_frames: _which(machines, simulate, learn, True),
+                "Your choice is synchronous even where old frames do no harm. There `MultiAsyncCollector` lets nobody "
+                "wait.",
+            ),
+            Mutant(
+                "quick means alone",
+                _fast_alone,
+                "Ask for the machines first: with several of them it is `RayCollector`, whichever half takes longer.",
+            ),
+            Mutant(
+                "fresh means sync",
+                _fresh_first,
+                "That frames have to be fresh is the last question. `Collector` gives fresh ones too, and "
+                "`MultiSyncCollector` stays on one machine.",
+            ),
+            Mutant(
+                "only if shorter",
+                _only_if_shorter,
+                "Where playing takes exactly as long as learning, it takes *no longer*: `Collector`.",
+            ),
+            Mutant(
                 "learning is longer",
                 lambda machines, simulate, learn, needs_fresh_frames: _which(
                     machines, learn, simulate, needs_fresh_frames
@@ -216,6 +283,11 @@ EXERCISES = [
                 "`trained_on` is not a lag: it grows with the training. How far is it *behind* `batches`?",
             ),
             Mutant(
+                "any of its frames",
+                lambda trained_on, batches, limit: (batches - trained_on > limit).any(2).any(1).float().mean(),
+                "You count workers that have an old frame. Count frames: one old frame does not make the others old.",
+            ),
+            Mutant(
                 "share of the workers",
                 lambda trained_on, batches, limit: (batches - trained_on.mean((1, 2)) > limit).float().mean(),
                 "You take the mean of each worker first. A worker's frames can differ in age: look at each frame.",
@@ -244,6 +316,17 @@ EXERCISES = [
                 "not clipped",
                 lambda log_pi, log_mu, limit: (log_pi - log_mu).exp(),
                 "Nothing is cut off: a single frame that the player found unlikely can outweigh all others.",
+            ),
+            Mutant(
+                "always clipped at 1",
+                lambda log_pi, log_mu, limit: _clipped(log_pi, log_mu, 1.0),
+                "You cut off at 1, as the formula does. Here the limit is given: `limit`.",
+            ),
+            Mutant(
+                "quotient of logarithms",
+                lambda log_pi, log_mu, limit: (log_pi / log_mu).clamp(max=limit),
+                "You divide the logarithms. The ratio of the probabilities is `exp` of the *difference* of their "
+                "logarithms.",
             ),
             Mutant(
                 "no exp",

@@ -1,5 +1,6 @@
 """Exercises of lesson 13."""
 
+import difflib
 from collections import Counter
 
 import torch
@@ -15,20 +16,28 @@ def _costs(draw: Draw) -> dict:
 def _scripts(draw: Draw) -> dict:
     lines = ["import torch", "envs = make()", "for batch in data:", "    loss = td(batch)", "    loss.backward()"]
     lines += ["    optimiser.step()", "print(loss)", "envs.close()"]
-    kept = [line for line, keep in zip(lines, draw.flags(0.7, len(lines)).tolist(), strict=True) if keep]
-    new = [f"    loss = loss + {number}" for number in draw.integers(0, 50, 3).tolist()]
-    before = "\n".join(["# a script", *lines, ""])
-    after = "\n".join(["# another script", *new[:1], *kept, "", *new, *new[:1], ""])
-    return {"before": before, "after": after}
+    dropped = draw.flags(0.5, 3).tolist()
+    kept = lines[:5] + [line for line, drop in zip(lines[5:], dropped, strict=True) if not drop]
+    new = [f"    loss = loss + {number}" for number in (50 * torch.arange(3) + draw.integers(0, 50, 3)).tolist()]
+    # What a wrong count stumbles over, each a different number of times: a line that moved, two indented comments,
+    # lines that are only indented, four comments in all, five blank lines.
+    deeper = ["    " + line for line in kept[:4]]
+    after = ["# another", new[0], kept[-1], *deeper, "", *kept[4:-1], "", "", *new, "    # a", "    # b", "", new[0]]
+    after += 2 * ["import torch"]  # more often than `before` has it
+    return {"before": "\n".join(["# a script", *lines]), "after": "\n".join([*after, "", "#"])}
 
 
-def _lines(text: str) -> list[str]:
-    stripped = [line.strip() for line in text.splitlines()]
-    return [line for line in stripped if line and not line.startswith("#")]
+def _lines(text: str, *, comments: bool = False, blank: bool = False, indented: bool = False) -> list[str]:
+    found = [line.rstrip() if indented else line.strip() for line in text.splitlines()]
+    return [line for line in found if (blank or line) and (comments or not line.strip().startswith("#"))]
 
 
-def _new_lines(before: str, after: str) -> int:
-    return sum((Counter(_lines(after)) - Counter(_lines(before))).values())
+def _new_lines(before: str, after: str, **counted: bool) -> int:
+    return sum((Counter(_lines(after, **counted)) - Counter(_lines(before, **counted))).values())
+
+
+def _in_order(before: str, after: str) -> int:
+    return sum(line.startswith("+ ") for line in difflib.ndiff(_lines(before), _lines(after)))
 
 
 def _buffer(draw: Draw) -> dict:
@@ -94,6 +103,16 @@ EXERCISES = [
                 lambda env, ours, theirs: (env + theirs) / ours,
                 "You gave the environment's time to one side only. It is waited for under both libraries.",
             ),
+            Mutant(
+                "without brackets",
+                lambda env, ours, theirs: env + theirs / (env + ours),
+                "Python divides before it adds. Put each sum in brackets: `(env + theirs) / ...`.",
+            ),
+            Mutant(
+                "minus one",
+                lambda env, ours, theirs: (env + theirs) / (env + ours) - 1,
+                "That is by what share the run is *faster*. '1.2 times as fast' is 1.2, not 0.2.",
+            ),
         ],
     ),
     Exercise(
@@ -113,21 +132,56 @@ EXERCISES = [
                 "A set holds each line once, so a new line that is written twice counts once. Somebody typed it twice.",
             ),
             Mutant(
+                "different lines",
+                lambda before, after: len(Counter(_lines(after)) - Counter(_lines(before))),
+                "You count *different* new lines. One that is written twice is two lines: add up the counts.",
+            ),
+            Mutant(
                 "gone lines too",
-                lambda before, after: (
-                    _new_lines(before, after) + sum((Counter(_lines(before)) - Counter(_lines(after))).values())
-                ),
+                lambda before, after: _new_lines(before, after) + _new_lines(after, before),
                 "You also count the lines that are gone. Here we ask only what has to be written.",
             ),
             Mutant(
+                "gone lines only",
+                lambda before, after: _new_lines(after, before),
+                "The other way round: those are the lines of `before` that `after` has no use for.",
+            ),
+            Mutant(
+                "one line for many",
+                lambda before, after: sum(line not in _lines(before) for line in _lines(after)),
+                "You let one line of `before` stand in for many in `after`. It can be used once; who needs it twice "
+                "has to type it again.",
+            ),
+            Mutant(
+                "in order",
+                _in_order,
+                "You compare the scripts in order, so a line that only moved is new to you. A line of `before` can be "
+                "used wherever it stands.",
+            ),
+            Mutant(
+                "indentation counts",
+                lambda before, after: _new_lines(before, after, indented=True),
+                "A line that was only indented is new to you. Ignore indentation: `strip` each line.",
+            ),
+            Mutant(
                 "comments too",
+                lambda before, after: _new_lines(before, after, comments=True),
+                "You count comments as well. Leave lines that begin with `#` out, indented ones too, in both scripts.",
+            ),
+            Mutant(
+                "indented comments",
                 lambda before, after: sum(
                     (
-                        Counter(filter(None, map(str.strip, after.splitlines())))
-                        - Counter(filter(None, map(str.strip, before.splitlines())))
+                        Counter(line.strip() for line in after.splitlines() if line.strip() and line[0] != "#")
+                        - Counter(_lines(before))
                     ).values()
                 ),
-                "You count comments as well. Leave lines that begin with `#` out, in both scripts.",
+                "A comment may be indented. `strip` a line first, and look for the `#` then.",
+            ),
+            Mutant(
+                "blank lines too",
+                lambda before, after: _new_lines(before, after, blank=True),
+                "You count blank lines as well. A line with nothing in it after `strip` is none.",
             ),
         ],
     ),
@@ -152,6 +206,19 @@ EXERCISES = [
                 "stops at the clock only",
                 lambda rewards, best_next, dones, timeouts, gamma: rewards + gamma * best_next * (1 - timeouts),
                 "The wrong way round: you stop where the clock ran out, and go on where the pole fell.",
+            ),
+            Mutant(
+                "looks ahead at the end",
+                lambda rewards, best_next, dones, timeouts, gamma: rewards + gamma * best_next * dones * (1 - timeouts),
+                "You found what is `terminated`, and look ahead exactly there. Nothing follows there: multiply by its "
+                "opposite.",
+            ),
+            Mutant(
+                "no reward for the last step",
+                lambda rewards, best_next, dones, timeouts, gamma: (
+                    (rewards + gamma * best_next) * (1 - dones * (1 - timeouts))
+                ),
+                "You take away the reward of the last step too. It was paid; only what would follow falls away.",
             ),
             Mutant(
                 "shape [batch]",
@@ -187,6 +254,11 @@ EXERCISES = [
                 "not in this record.",
             ),
             Mutant(
+                "the last copy spared",
+                lambda over: over.numel() - over[:-1].sum(),
+                "You leave out the last *copy*. Calls run along dimension 1: no call follows the last *column*.",
+            ),
+            Mutant(
                 "episodes",
                 lambda over: over.sum(),
                 "That is the number of episodes that ended. We ask for frames.",
@@ -203,6 +275,12 @@ EXERCISES = [
                 "any",
                 lambda has, needs: (has & needs).any(1),
                 "You ask for *one* of the needs. All of them are needed.",
+            ),
+            Mutant(
+                "what nobody needs is missing",
+                lambda has, needs: (has & needs).all(1),
+                "`has & needs` is False for a feature that nobody needs, so it turns everybody away. Such a feature is "
+                "fine.",
             ),
             Mutant(
                 "everything",

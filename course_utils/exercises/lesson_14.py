@@ -1,5 +1,7 @@
 """Exercises of lesson 14."""
 
+import math
+
 import torch
 
 from course_utils.exercises.core import Draw, Exercise, Mutant
@@ -7,7 +9,8 @@ from course_utils.exercises.core import Draw, Exercise, Mutant
 
 def _two_settings(draw: Draw) -> dict:
     seeds = 90 * draw.normal(8)  # hard seeds and easy ones, the same for both
-    tuned, default = 230 + seeds + 20 * draw.normal(8), 160 + seeds + 20 * draw.normal(8)
+    gain = draw.uniform(-80, 80)  # not every search finds something better
+    tuned, default = 200 + gain + seeds + 20 * draw.normal(8), 200 + seeds + 20 * draw.normal(8)
     return {"tuned": tuned.tolist(), "default": default.tolist()}
 
 
@@ -35,10 +38,15 @@ def _on_log_scale(share, low, high):
 
 
 def _running_trials(draw: Draw) -> dict:
-    # Too few to compare with, or enough. Lucky rows pull mean and median apart.
-    look, rows = int(draw.integers(2, 7)), 9 if draw.flags(0.5, 1) else 3
-    lucky = torch.tensor([5.0, 1, 1] * (rows // 3))[:, None]
+    # Too few to compare with, as few as will do, or enough; often at the second look: nearly every check shall meet
+    # each of these. Lucky rows pull mean and median apart. The two in the middle of four are alike, since torch.median
+    # takes the lower one and quantile(0.5) lies between them.
+    look = 2 if draw.flags(0.7, 1) else int(draw.integers(3, 7))
+    rows = [3, 3, 3, 4, 4, 4, 9][int(draw.integers(0, 7))]
+    lucky = torch.tensor([5.0, 1, 1] * 3)[:rows, None]
     finished = lucky * (40 * torch.arange(1, 9) + 5 * draw.normal(rows, 8))
+    if rows == 4:
+        finished[2], finished[3] = finished[1], 0.5 * finished[1]
     means = 40 * look * (1.5 + 0.5 * draw.normal(24)).clamp(min=0.1)
     return {"means": means, "look": look, "finished": finished}
 
@@ -104,6 +112,14 @@ EXERCISES = [
                 "standard error is smaller by the root of n.",
             ),
             Mutant(
+                "no brackets",
+                lambda tuned, default: (
+                    _differences(tuned, default).mean() / _differences(tuned, default).std() / len(tuned) ** 0.5
+                ),
+                "You divide by the root of n as well: `a / b / c` is `a / (b * c)`. Put brackets around the standard "
+                "error.",
+            ),
+            Mutant(
                 "divides by n",
                 lambda tuned, default: (
                     _differences(tuned, default).mean() / (_differences(tuned, default).std() / len(tuned))
@@ -125,6 +141,11 @@ EXERCISES = [
                 lambda tuned, default: -_in_standard_errors(tuned, default),
                 "The sign is turned round: the difference is tuned minus default.",
             ),
+            Mutant(
+                "without a sign",
+                lambda tuned, default: abs(_in_standard_errors(tuned, default)),
+                "You drop the sign. Where tuned is worse than default, the answer is negative.",
+            ),
         ],
     ),
     Exercise(
@@ -143,6 +164,11 @@ EXERCISES = [
                 "still a logarithm",
                 lambda share, low, high: (torch.tensor(low).log() + share * torch.tensor(high / low).log()).item(),
                 "You return the logarithm of the value. Take it back with `exp`.",
+            ),
+            Mutant(
+                "still a decimal logarithm",
+                lambda share, low, high: math.log10(_on_log_scale(share, low, high)),
+                "You return the decimal logarithm of the value. Take it back with `10 **`.",
             ),
             Mutant(
                 "without low",
@@ -188,6 +214,22 @@ EXERCISES = [
                 lambda means, look, finished: _below(means, finished, _median(look, finished), rows=1),
                 "You stop trials before four have finished. The median of two or three says little.",
             ),
+            Mutant(
+                "more than four",
+                lambda means, look, finished: _below(means, finished, _median(look, finished), rows=5),
+                "You wait for a fifth. Four finished trials are enough.",
+            ),
+            Mutant(
+                "the third look, too",
+                lambda means, look, finished: _hopeless(means, look, finished) & (look >= 3),
+                "You let everybody through before the third look. A good rule, but not asked for here.",
+            ),
+            Mutant(
+                "median of the running",
+                lambda means, look, finished: _below(means, finished, means.quantile(0.5)),
+                "You compare the running trials with one another, so half of them always stop. Compare them with the "
+                "finished.",
+            ),
         ],
     ),
     Exercise(
@@ -223,6 +265,11 @@ EXERCISES = [
                 lambda search, fresh: (search.mean(1).max(), search.mean(1).max()),
                 "You return the claim twice. The second number is the winner's mean in `fresh`.",
             ),
+            Mutant(
+                "truth first",
+                lambda search, fresh: _claim_and_truth(search, fresh)[::-1],
+                "Both numbers are right, but the claim comes first.",
+            ),
         ],
     ),
     Exercise(
@@ -252,6 +299,12 @@ EXERCISES = [
                 "who is beaten",
                 lambda score, cost: ~_on_front(score, cost),
                 "The other way round: you mark those that are beaten.",
+            ),
+            Mutant(
+                "beats nobody",
+                lambda score, cost: ~(_no_worse(score, cost) & ~_no_worse(score, cost).T).any(0),
+                "You keep those that beat nobody: `any` runs over the wrong dimension. Row i of the table says who is "
+                "as good as i, so ask row by row, with `any(1)`.",
             ),
             Mutant(
                 "best score only",

@@ -1,4 +1,4 @@
-"""CartPole in plain PyTorch: PPO in the manner of CleanRL's ppo.py; settings as in RL-Zoo's hyperparams/ppo.yml."""
+"""CartPole in plain PyTorch: PPO in the manner of CleanRL's ppo.py; settings of RL-Zoo, but the clip range stays."""
 
 import gymnasium as gym
 import numpy as np

@@ -42,10 +42,15 @@ def train(seed, judge):
         .training(
             lr=0.0005,
             train_batch_size_per_learner=32,
-            replay_buffer_config={"type": "EpisodeReplayBuffer", "capacity": 50_000},
-            n_step=1,
-            double_q=False,
-            dueling=False,
+            replay_buffer_config={
+                "type": "PrioritizedEpisodeReplayBuffer",
+                "capacity": 50_000,
+                "alpha": 0.6,
+                "beta": 0.4,
+            },
+            n_step=(2, 5),
+            double_q=True,
+            dueling=True,
             epsilon=[(0, 1.0), (25_000, 0.02)],
         )
         .rl_module(

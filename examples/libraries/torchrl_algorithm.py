@@ -1,4 +1,4 @@
-"""CartPole with TorchRL's PPO parts; settings as in RL-Zoo's hyperparams/ppo.yml."""
+"""CartPole with TorchRL's PPO parts; settings of RL-Zoo, but the clip range stays."""
 
 import gymnasium as gym
 import torch
