@@ -16,7 +16,7 @@
 #
 # Your agent needs a day to learn, and you are offered a hundred machines. Will it need a quarter of an
 # hour? Before you say yes, ask where the day goes. An agent does two things in turn: it *plays*
-# (simulator and policy), and it *learns*. When it is spread, many **workers** play, and one *learner*
+# (simulator and policy), and it *learns*. Spread out, many *workers* play, and one *learner*
 # learns from what they send. More workers play more. They do not learn faster.
 #
 # So we measure first. The task is CartPole, with one addition: a simulator that is as slow as we
@@ -406,7 +406,7 @@ facts = []
 for place, (kind, runs) in enumerate(speeds.items()):
     slow = [run for run in runs.values() if run["step_seconds"] > 0]
     workers, gains = [run["workers"] for run in slow], [times_one_process(run) for run in slow]
-    beside = [number + 0.12 * (place - 2) for number in workers]  # else they cover one another
+    beside = [number + 0.1 * (place - 1) for number in workers]  # else they cover one another
     axes.plot(beside, gains, f"C{place}o", label=kind)
     facts.append(f"{kind}: {gains[-1]:.1f} times one process with {workers[-1]} workers")
     if kind in ("sync", "async"):
@@ -432,7 +432,7 @@ for kind, runs in speeds.items():
 # network between machines is not in these numbers either.
 #
 # Three more constructions lead to other machines. This is all that changes (`launcher="mp"` starts the
-# workers on this machine, to try it; left out, Slurm is asked):
+# workers on this machine, to try it; left out, a cluster's Slurm is asked):
 #
 # ```python
 # from torchrl.collectors.distributed import DistributedCollector, RayCollector, RPCCollector
@@ -510,7 +510,7 @@ print("youngest to oldest:", ", ".join(f"{low:.0f}-{high:.0f}" for low, high in 
 # %% [markdown]
 # Each pair is one batch: the age of its youngest and of its oldest frame, in batches. Where the two
 # differ, the weights changed *while* it was played: on one machine, workers read the weights from
-# memory they share with the learner. With two workers the *lag* is a batch or two; with a hundred it can be
+# memory they share with the learner. With two workers the **lag** is a batch or two; with a hundred it can be
 # a hundred, since so many others deliver while one of them plays.
 #
 # ### Exercise 12.4: too old  (4 min)
@@ -750,6 +750,7 @@ for row, (name, runs) in enumerate(stale.items()):
     facts.append(f"{name}: median {median:.0f}, {solved} of {len(scores)} solved")
 axes.axvline(475, color="black", linestyle="--")
 axes.set(yticks=range(len(stale)), yticklabels=list(stale), xlabel="mean return of the exam")
+axes.margins(y=0.2)
 axes.invert_yaxis()
 show_figure(figure, "Each dot is a seed. " + "; ".join(facts))
 
@@ -757,11 +758,11 @@ show_figure(figure, "Each dot is a seed. " + "; ".join(facts))
 print("\n".join(facts))
 
 # %% [markdown]
-# All three learned from as many frames. Old ones cost something: the first row is ahead. That V-trace wins it
-# back is **not** to be seen: the two lower rows overlap, and five seeds are few. It brings the critic nearer to what is
-# true of the learner; it does not make old frames fresh. The actions in them are still those that the player wanted to
-# try, and the correction has its price. So the remedy is a smaller lag (fewer workers for a learner, a faster learner).
-# Whether V-trace pays on top of it, only runs on your own task can say, with it and without.
+# All three learned from as many frames, and this small recipe scatters widely: five seeds are too few to say what old
+# frames cost, even where one row looks ahead. That V-trace wins anything back is *not* to be seen. It brings the critic
+# nearer to what is true of the learner; it does not make old frames fresh. The actions in them are still those that the
+# player wanted to try, and the correction has its price. So look at the lag first (fewer workers for a learner, a faster
+# learner, make it smaller). Whether V-trace pays, only runs on your own task can say: many seeds, with it and without.
 #
 # ## IMPALA: actors there, a learner here  (about 50 min to here)
 #
@@ -791,6 +792,7 @@ def quiet_ray(workers):
     ray.init(address="local", _node_ip_address="127.0.0.1", **room, **options)
 
 
+# %%
 def ray_collector(run, workers):
     from torchrl.collectors.distributed import RayCollector
 
@@ -855,8 +857,8 @@ print(f"{who}: {run.frames:,} frames, lag {statistics.mean(seen):.1f} batches in
 print(f"mean return of 100 fresh episodes: {score:.0f}, {verdict}")
 
 # %% [markdown]
-# One run. How often it is solved stands in the first row of the dots above, and the lag of two workers is
-# a small one.
+# One run, of a recipe that scatters as the dots above do: with another seed, or with the workers at another pace, the
+# exam can come out quite differently. What holds is that it learned, from frames that others played.
 #
 # ## How weights travel  (about 53 min to here)
 #
@@ -904,8 +906,8 @@ copied = lags_of(collector, run, 32, send_every=8)
 figure, axes = plt.subplots(figsize=(7, 2.6))
 axes.plot(shared, marker=".", label="shared memory")
 axes.plot(copied, marker=".", label="copies, sent every 8 batches")
-axes.set(xlabel="batches learned from", ylabel="mean lag, in batches")
-axes.legend()
+axes.set(xlabel="batches learned from", ylabel="mean lag, in batches", ylim=(0, 12))
+axes.legend(ncols=2)
 means = f"mean lag: shared {statistics.mean(shared):.1f}, copies {statistics.mean(copied):.1f}"
 show_figure(figure, f"Lag over batches. {means}")
 

@@ -401,7 +401,7 @@ show_figure(figure, "At 10 microseconds, " + ", ".join(shares) + "; all near 1 a
 #   oldest trick in benchmarking.
 #
 # **How it was measured.** Fresh seeds (from 100 on), one process and one thread a run; RLlib's own
-# settings on fewer seeds and with fewer frames allowed, because a run takes minutes. Core seconds,
+# settings on fewer seeds, because a run takes many minutes. Core seconds,
 # because the machine was shared; those of Ray's own background processes are not in them. RLlib ran
 # with the course's Gymnasium; it asks for exactly version 1.2.2, and starts and learns with both.
 # To repeat it: <code>make bench ARGS='--groups libraries recommended'</code>.

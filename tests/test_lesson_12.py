@@ -120,12 +120,12 @@ def test_uncorrected_frames_are_taken_for_the_learners_own(space, monkeypatch):
 
 
 def test_the_stored_runs_say_of_old_frames_what_the_lesson_says():
-    """Old frames cost something, and V-trace is not seen to win it back."""
+    """They scatter widely, and V-trace is not seen to win anything back."""
     stored = load_results("12_scaling_out")["runs"]["staleness"]
     fresh, corrected, uncorrected = ([run["test_return"] for run in runs.values()] for runs in stored.values())
-    assert statistics.median(fresh) > 450
-    assert max(statistics.median(corrected), statistics.median(uncorrected)) < 0.9 * statistics.median(fresh)
+    assert all(max(scores) - min(scores) > 50 for scores in (fresh, corrected, uncorrected)), "each row scatters"
     assert max(min(corrected), min(uncorrected)) < min(max(corrected), max(uncorrected)), "they overlap"
+    assert statistics.median(corrected) - statistics.median(uncorrected) < 100, "no win to be seen"
 
 
 def test_uncorrected_a_critic_learns_the_players_value_and_with_v_trace_nearly_the_learners(space):

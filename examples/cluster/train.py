@@ -95,7 +95,7 @@ def build(seed: int) -> SimpleNamespace:
 
 
 def with_advantages(run: SimpleNamespace, rows):
-    """Write V-trace's targets and advantages (mean 0, spread 1) into rows of shape [copies, steps].
+    """Write V-trace's targets and advantages (these scaled to a spread of 1) into rows of shape [copies, steps].
 
     The function, not torchrl's `VTrace`: that asks (0.14) how likely the actor's favourite action is now, not the one
     that was taken.
