@@ -32,7 +32,7 @@ check: setup-dev  ## the fast part: lint, unit tests, notebooks equal to lessons
 notebooks: setup-dev  ## rebuild and execute the notebooks whose lesson changed (FORCE=1: all)
 	@$(COURSE) -m tools.notebooks $(if $(FORCE),--force)
 
-bench: setup-dev  ## measure what docs/benchmark.md shows; about 75 minutes (ARGS='--groups time --seeds 2': a part)
+bench: setup-dev  ## measure what docs/benchmark.md shows; two to three hours (ARGS='--groups time --seeds 2': a part)
 	@$(COURSE) -m benchmarks $(ARGS)
 
 bench-page: setup-dev  ## write docs/benchmark.md anew from the stored results

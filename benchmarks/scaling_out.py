@@ -184,6 +184,6 @@ STALENESS = Group(
     measure=staleness,
     arms=lambda: list(LAGS),
     code=code,
-    repeats=10,
+    repeats=20,
     alone=False,
 )

@@ -385,8 +385,8 @@ for kind, workers in [("single", 1), ("sync", 2), ("async", 2)]:
     print(f"{kind:7} {workers} worker(s): {speed:5.0f} frames/s, predicted {model:5.0f}")
 
 # %% [markdown]
-# The same for more workers and a simulator of 50 ms a step, from the benchmark (dots: measured; lines:
-# the model, with $S$ and $L$ measured in a single process beside each dot):
+# The same for more workers and a simulator of 50 ms a step, from the benchmark, with two learners (dots: measured;
+# lines: the model, with $S$ and $L$ measured in a single process beside each dot):
 
 
 # %%
@@ -401,23 +401,31 @@ def model_times_one_process(kind, run):
 
 
 # %% tags=["look"]
-figure, axes = plt.subplots(figsize=(7, 3.4))
-facts = []
-for place, (kind, runs) in enumerate(speeds.items()):
-    slow = [run for run in runs.values() if run["step_seconds"] > 0]
-    workers, gains = [run["workers"] for run in slow], [times_one_process(run) for run in slow]
-    beside = [number + 0.1 * (place - 1) for number in workers]  # else they cover one another
-    axes.plot(beside, gains, f"C{place}o", label=kind)
-    facts.append(f"{kind}: {gains[-1]:.1f} times one process with {workers[-1]} workers")
-    if kind in ("sync", "async"):
-        line = [model_times_one_process(kind, run) for run in slow]
-        axes.plot(workers, line, f"C{place}-")
-axes.set(xlabel="workers", ylabel="times one process", xticks=[1, 2, 4, 8])
-axes.legend()
-show_figure(figure, "A step of 50 ms, frames per second: " + "; ".join(facts))
+figure, panels = plt.subplots(1, 2, figsize=(10, 3.4))
+facts, learners = {}, {"a quick learner": 0, "a slow learner": 0.4}
+for panel, (title, slept) in zip(panels, learners.items(), strict=True):
+    facts[title] = []
+    for place, (kind, runs) in enumerate(speeds.items()):
+        slow = [r for r in runs.values() if r["step_seconds"] > 0 and r["learn_slept"] == slept]
+        if not slow:
+            continue
+        workers, gains = [run["workers"] for run in slow], [times_one_process(run) for run in slow]
+        beside = [number + 0.1 * (place - 1) for number in workers]  # else they cover one another
+        panel.plot(beside, gains, f"C{place}o", label=kind)
+        most = f"{kind}: {gains[-1]:.1f} times one process with {workers[-1]} workers"
+        facts[title].append(most)
+        if kind in ("sync", "async"):
+            line = [model_times_one_process(kind, run) for run in slow]
+            panel.plot(workers, line, f"C{place}-")
+    panel.set(title=title, xlabel="workers", xticks=[1, 2, 4, 8], ylim=(0, None))
+panels[0].set_ylabel("times one process")
+panels[0].legend()
+words = "; ".join(f"{title}: {', '.join(most)}" for title, most in facts.items())
+show_figure(figure, f"A step of 50 ms, frames per second over workers. {words}")
 
 # %% tags=["look"]
-print("50 ms a step:", *facts, sep="\n  ")
+for title, most in facts.items():
+    print(f"50 ms a step, {title}:", *most, sep="\n  ")
 print("CartPole as it is, two workers:")
 for kind, runs in speeds.items():
     for run in runs.values():
@@ -425,11 +433,15 @@ for kind, runs in speeds.items():
             print(f"  {kind}: {times_one_process(run):.1f} times one process")
 
 # %% [markdown]
-# Sleeping workers scale as the model says, though there are two cores for all of them: who sleeps
-# needs no core. (A little more than $n$ times is no mistake: one process stops playing to learn,
-# asynchronous workers do not.) **What two cores cannot show** is many workers that *compute*. The second list hints at
-# it: CartPole as it is, where each step costs a processor, and two workers and a learner share two cores. A
-# network between machines is not in these numbers either.
+# Left, eight workers are far from the bend, and both kinds go up in a straight line. (A little more than
+# $n$ times is no mistake: one process stops playing to learn, asynchronous workers do not.) Right, the
+# learner sleeps for 0.4 s more over each batch, as if a large network were at work on a GPU. Now
+# $S / (L + C)$ is about four, and there the asynchronous line bends: eight workers bring what four do. Synchronous
+# ones creep towards the same ceiling and are farther from it.
+#
+# All of them sleep, and who sleeps needs no core. **What two cores cannot show** is many workers that
+# *compute*. The last list hints at it: CartPole as it is, where each step costs a processor, and two workers
+# and a learner share two cores. A network between machines is not in these numbers either.
 #
 # Three more constructions lead to other machines. This is all that changes (`launcher="mp"` starts the
 # workers on this machine, to try it; left out, a cluster's Slurm is asked):

@@ -64,6 +64,23 @@ CLAIMS = {
         assert saved[1][2] > 95 > 70 > max(saved[1][0], saved[1][4]), "one look suffices for a ball without drift"
         assert share < catches[2] - 20, "and the frame before is used"
     """,
+    "12_scaling_out": """
+        share = {wait: play / (play + learned) for wait, (play, learned) in clock.items()}
+        assert share[0] < share[5] < share[20] and share[20] > 0.8, "a slower simulator leaves more to spread"
+        slow = clock[0][0] + STEPS * 0.1
+        many, some = (batches_per_second("async", count, slow, learning, carry) for count in (1000, 30))
+        assert some < many == 1 / (learning + carry), "with a tenth of a second a step, many more than thirty pay"
+        assert lags[0] == (0, 0) and statistics.mean(high for low, high in lags) < 4, "two workers: a batch or two"
+        assert found.min() < 0.5 and found.max() > 1.3, "16 batches later the ratios have spread"
+        assert (advantage - theirs[0].squeeze(-1)).abs().max() < 1e-4, "V-trace by hand is TorchRL's"
+        assert abs(believed_value(torch.ones(256, 32)) - 5) < 0.3, "uncorrected: what it is worth to the player"
+        assert abs(believed_value(probability / 0.5) - 25 / 3) < 0.3, "corrected: near the learner's 9, below it"
+        falls = live.curve("falls")[1]
+        assert statistics.mean(falls[-20:]) < 0.5 * statistics.mean(falls[:5]), "IMPALA learns: it falls less often"
+        assert len(seen) == 80 and statistics.mean(seen) < 4, "from frames a little old"
+        assert copied[:8] == list(range(8)), "copies age until something is sent"
+        assert statistics.mean(copied) > statistics.mean(shared) + 1, "and shared weights do not"
+    """,
     "13_choosing_a_library": """
         lengths = {library: len(lines_of(library, "dqn")) for library in libraries}
         assert min(lengths, key=lengths.get) == "Stable-Baselines3" and max(lengths, key=lengths.get) == "plain PyTorch"
