@@ -57,8 +57,9 @@ def collector_of(example, kind: str, workers: int, step_seconds: float):
 
 
 def learn_in(example, run, batch, slept: float) -> None:
+    """Learn, and sleep for each worker's part of the batch."""
     example.learn(run, batch, 0.0)
-    time.sleep(slept)
+    time.sleep(slept * batch.numel() / BATCH_FRAMES)
 
 
 def halves(example, step_seconds: float, slept: float, batches: int = 4) -> tuple[float, float]:

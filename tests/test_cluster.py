@@ -28,7 +28,7 @@ BATCH = 512
 needs_ray = pytest.mark.skipif(not has_extra("ray"), reason=f"ray is not installed: {extra_install('ray')}")
 
 
-def wait_until(true, what: str, seconds: float = 120):
+def wait_until(true, what: str, seconds: float = 240):
     """What `true` returns, once it is something."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
@@ -64,7 +64,7 @@ class Training:
         wait_until(lambda: len(self.learned()) >= batches or self.process.poll() is not None, f"{batches} batches")
         assert self.process.poll() is None, self.said()
 
-    def end(self, seconds: float = 120) -> int:
+    def end(self, seconds: float = 240) -> int:
         try:
             return self.process.wait(seconds)
         finally:
@@ -139,7 +139,7 @@ class TestOnOneMachine:
 
     def test_a_lost_worker_of_torch_distributed_ends_the_run_with_a_sentence_and_a_checkpoint(self, training):
         words = ["--collector", "distributed", "--port", str(free_port())]
-        run = training(*words, "--frames", "1000000", "--patience", "20")
+        run = training(*words, "--frames", "1000000", "--patience", "60")
         run.after(2)
         run.workers()[0].kill()
         assert run.end() == STOPPED, run.said()
@@ -211,7 +211,7 @@ def test_on_two_nodes_a_job_outlives_an_actor_and_leaves_a_checkpoint_when_the_n
     from ray.job_submission import JobStatus, JobSubmissionClient
 
     client, checkpoint = JobSubmissionClient(job_server), tmp_path / "run.pt"
-    words = ["--collector", "ray", "--resource", "simulator", "--frames", "1000000", "--patience", "60"]
+    words = ["--collector", "ray", "--resource", "simulator", "--frames", "1000000", "--patience", "90"]
     command = [sys.executable, "train.py", *words, "--checkpoint", str(checkpoint)]
     job = client.submit_job(entrypoint=" ".join(command), runtime_env={"working_dir": str(FOLDER)})
 
