@@ -780,7 +780,7 @@ for lag in [4, 20]:
 # %% [markdown]
 # All learned from as many frames, and this small recipe scatters widely, with fresh frames too. So even twenty
 # seeds do not tell what old frames cost: the rows overlap. And V-trace wins nothing back here. With frames 20 batches
-# old it even **loses**, by more than two standard errors of the differences, seed by seed. It does bring the critic
+# old it even *loses*, by more than two standard errors of the differences, seed by seed. It does bring the critic
 # nearer to what is true of the learner. But it does not make old frames fresh, and it has its price: where ratios are
 # small, targets see only a few steps ahead, and such frames teach the actor little. Whether that price is the reason
 # was not tried. So look at the lag first (fewer workers for a learner, or a faster learner, make it smaller); whether

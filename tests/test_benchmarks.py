@@ -785,7 +785,12 @@ class TestCommand:
 
 class TestGroups:
     def test_timed_groups_run_alone(self):
-        assert {name for name, group in GROUPS.items() if not group.alone} == {"notebook", "ablations", "control"}
+        assert {name for name, group in GROUPS.items() if not group.alone} == {
+            "notebook",
+            "ablations",
+            "control",
+            "staleness",
+        }
         assert {"peers", "time"} <= {name for name, group in GROUPS.items() if group.pinned}
 
     def test_peers_are_interleaved_seed_by_seed(self):
