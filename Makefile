@@ -18,10 +18,10 @@ lab: setup  ## install what is missing and open the course in JupyterLab
 setup: python  ## install the pinned course into .venv
 	@$(PYTHON) tools/setup.py $(if $(WHEELHOUSE),--wheelhouse "$(WHEELHOUSE)")
 
-# Slow tests wait a third of their time (for a browser, a server, a dead worker), so there are three on two cores.
+# One thread each: there are two processes for two cores.
 test: check  ## everything the project's checks run, the slow ones too; does its own set-up, the browser's as well
 	@$(COURSE) -m tools.browser
-	@$(COURSE) -m pytest -m slow --numprocesses 3 --dist loadfile
+	@OMP_NUM_THREADS=1 $(COURSE) -m pytest -m slow --numprocesses 2 --dist loadfile
 	@OMP_NUM_THREADS=1 PYTHONWARNINGS=$(DEPRECATED_CALLS) \
 	  $(COURSE) -m pytest --nbval-lax --nbval-current-env --numprocesses 2 --dist loadscope notebooks
 

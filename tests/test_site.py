@@ -24,6 +24,15 @@ GUIDES = [f"{place.removesuffix('.md')}.html" for place in PLACES if place.endsw
 PAGES = [*GUIDES, *NOTEBOOKS, "slides/index.html", "search.html"]
 DECKS = slides.decks()
 FOREIGN = {"github.com", "colab.research.google.com", "arxiv.org"}
+FOREIGN |= {  # the documentation of lesson 13's libraries
+    "docs.cleanrl.dev",
+    "docs.pytorch.org",
+    "docs.ray.io",
+    "facebookresearch.github.io",
+    "puffer.ai",
+    "stable-baselines3.readthedocs.io",
+    "tianshou.org",
+}
 DESKTOP, PHONE = {"width": 1400, "height": 1000}, {"width": 390, "height": 850}
 GROUND = "() => Number(getComputedStyle(document.body).backgroundColor.match(/\\d+/)[0])"  # its red, of 255
 
