@@ -228,7 +228,15 @@ class Watch:
 
     def __init__(self, run: SimpleNamespace, options: argparse.Namespace) -> None:
         self.run, self.options = run, options
-        self.learning = threading.Lock()
+        self.learning, self.asked_to_leave = threading.Lock(), False
+        for number in (signal.SIGTERM, signal.SIGINT):  # the first is how a cluster asks a job to leave
+            signal.signal(number, self.leave)
+
+    def leave(self, *_) -> None:
+        """Not in the middle of a batch: that would be learned from in part, and not counted."""
+        if not self.learning.locked():
+            raise KeyboardInterrupt
+        self.asked_to_leave = True
 
     @contextmanager
     def waiting(self, for_what: str) -> Iterator[None]:
@@ -300,6 +308,8 @@ def play_and_learn(run: SimpleNamespace, options: argparse.Namespace) -> None:
                 report(run, batch, lag, waited, time.perf_counter() - start)
                 if run.batches % options.save_every == 0:
                     save(run, options.checkpoint)
+            if watch.asked_to_leave:
+                raise KeyboardInterrupt
     except WorkersLost:
         if options.collector in REBUILT:
             with suppress(Exception):  # the dead cannot say goodbye
@@ -381,7 +391,6 @@ def main() -> None:
 
         # What workers print stays in Ray's own logs; what they raise arrives here.
         ray.init(logging_level="error", log_to_driver=False, include_dashboard=False)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # how a cluster asks a job to leave
     run = load(options.checkpoint) if options.checkpoint.exists() else build(options.seed)
     say(f"from frame {run.frames} to {options.frames}, collector: {options.collector}")
     try:
