@@ -316,7 +316,8 @@ def play_and_learn(run: SimpleNamespace, options: argparse.Namespace) -> None:
                 collector.shutdown()
         raise
     save(run, options.checkpoint)
-    collector.shutdown()
+    with suppress(Exception):  # a worker may be dead that nobody missed
+        collector.shutdown()
 
 
 def report(run: SimpleNamespace, batch, lag: float, waited: float, whole: float) -> None:
