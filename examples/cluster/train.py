@@ -233,9 +233,7 @@ class Watch:
             signal.signal(number, self.leave)
 
     def leave(self, *_) -> None:
-        """Not in the middle of a batch: that would be learned from in part, and not counted."""
-        if not self.learning.locked():
-            raise KeyboardInterrupt
+        """After the next batch: half a batch would be learned and not counted, and a collector can swallow an error."""
         self.asked_to_leave = True
 
     @contextmanager
