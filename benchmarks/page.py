@@ -638,7 +638,7 @@ def more_workers(page: Page) -> None:
         )
 
     page.say(
-        f"**Answer.** With a simulator that sleeps, frames per second as a multiple of one process beside it: "
+        "**Answer.** With a simulator that sleeps, frames per second as a multiple of one process beside it: "
         f"{most(quick_learner)}. Where the learner sleeps as well: {most(busy_learner)}.",
         table(
             [
@@ -683,7 +683,7 @@ def old_frames(page: Page) -> None:
         f"**How it was measured.** Lesson 12's `train_stale` on CartPole, {seeds_of(arms)}: whoever plays is the "
         "learner of so many batches ago. *Not corrected*: the learner takes old frames for its own. "
         f"{measured_with(stamp)}",
-        "**Limits.** One task, two lags, few seeds.",
+        "**Limits.** One task, two lags, and a recipe that scatters, with fresh frames too.",
     )
 
 

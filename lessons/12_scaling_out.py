@@ -385,7 +385,8 @@ for kind, workers in [("single", 1), ("sync", 2), ("async", 2)]:
     print(f"{kind:7} {workers} worker(s): {speed:5.0f} frames/s, predicted {model:5.0f}")
 
 # %% [markdown]
-# The same for more workers and a simulator of 50 ms a step, from the benchmark, with two learners (dots: measured;
+# The same for more workers and a simulator of 50 ms a step, from the benchmark, with two learners
+# (<code>make bench ARGS='--groups workers'</code>; dots: measured;
 # lines: the model, with $S$ and $L$ measured in a single process beside each dot):
 
 
@@ -402,7 +403,8 @@ def model_times_one_process(kind, run):
 
 # %% tags=["look"]
 figure, panels = plt.subplots(1, 2, figsize=(10, 3.4))
-facts, learners = {}, {"a quick learner": 0, "a slow learner": 0.4}
+naps = sorted({run["learn_slept"] for run in speeds["async"].values()})
+facts, learners = {}, dict(zip(["a quick learner", "a slow learner"], naps, strict=True))
 for panel, (title, slept) in zip(panels, learners.items(), strict=True):
     facts[title] = []
     for place, (kind, runs) in enumerate(speeds.items()):
@@ -778,8 +780,9 @@ for lag in [4, 20]:
     )
 
 # %% [markdown]
-# All learned from as many frames, and this small recipe scatters widely, with fresh frames too. So even twenty
-# seeds do not tell what old frames cost: the rows overlap. And V-trace wins nothing back here. With frames 20 batches
+# (<code>make bench ARGS='--groups staleness'</code> repeats it.) All learned from as many frames, and this small
+# recipe scatters widely, with fresh frames too. So even twenty seeds do not tell what old frames cost: the rows
+# overlap. And V-trace wins nothing back here. With frames 20 batches
 # old it even *loses*, by more than two standard errors of the differences, seed by seed. It does bring the critic
 # nearer to what is true of the learner. But it does not make old frames fresh, and it has its price: where ratios are
 # small, targets see only a few steps ahead, and such frames teach the actor little. Whether that price is the reason

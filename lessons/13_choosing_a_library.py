@@ -403,7 +403,7 @@ show_figure(figure, "At 10 microseconds, " + ", ".join(shares) + "; all near 1 a
 # **How it was measured.** Fresh seeds (from 100 on), one process and one thread a run; RLlib's own
 # settings on fewer seeds, because a run takes many minutes. Core seconds,
 # because the machine was shared; those of Ray's own background processes are not in them. RLlib ran
-# with the course's Gymnasium; it asks for exactly version 1.2.2, and starts and learns with both.
+# with the course's Gymnasium; Ray itself asks for exactly version 1.2.2.
 # To repeat it: <code>make bench ARGS='--groups libraries recommended'</code>.
 #
 # ### Exercise 13.4: how many frames was that?  (4 min)

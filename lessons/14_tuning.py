@@ -661,7 +661,8 @@ dashboard("slice", alt, target_name="score")
 #
 # Which setting matters most? Optuna puts a number on it. PED-ANOVA asks how differently two groups are spread over each
 # range: all finished trials, and the best tenth of them. Of ours that tenth is one or two! So before you believe its
-# bar chart, ask five other studies of the same recipe, with other seeds, stored with the course:
+# bar chart, ask five other studies of the same recipe, with other seeds, stored with the course
+# (<code>make bench ARGS='--groups tuning'</code> makes them anew):
 
 # %% tags=["look"]
 from course_utils import load_results

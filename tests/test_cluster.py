@@ -111,7 +111,7 @@ def goes_on_from_its_checkpoint(training, frames: int) -> None:
 
 
 class TestOnOneMachine:
-    def test_a_stopped_and_resumed_run_ends_bit_for_bit_where_it_was_stopped(self, training):
+    def test_a_job_that_is_asked_to_leave_saves_all_it_learned_and_another_goes_on(self, training):
         run = training("--collector", "async", "--frames", "1000000", "--save-every", "1000000")
         run.after(3)
         run.process.send_signal(signal.SIGTERM)

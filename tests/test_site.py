@@ -23,8 +23,11 @@ NOTEBOOKS = [f"{place.removesuffix('.ipynb')}.html" for place in PLACES if place
 GUIDES = [f"{place.removesuffix('.md')}.html" for place in PLACES if place.endswith(".md")]
 PAGES = [*GUIDES, *NOTEBOOKS, "slides/index.html", "search.html"]
 DECKS = slides.decks()
-FOREIGN = {"github.com", "colab.research.google.com", "arxiv.org"}
-FOREIGN |= {  # the documentation of lesson 13's libraries
+FOREIGN = {
+    "github.com",
+    "colab.research.google.com",
+    "arxiv.org",
+    # the documentation of lesson 13's libraries
     "docs.cleanrl.dev",
     "docs.pytorch.org",
     "docs.ray.io",

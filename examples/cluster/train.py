@@ -221,7 +221,7 @@ class WorkersLost(Exception):
 
 
 class Watch:
-    """Turns what collectors raise into `WorkersLost`, and ends the run where they only wait.
+    """Turns what collectors raise into `WorkersLost`, ends the run where they only wait, and hears who asks to leave.
 
     TorchRL waits without end for a worker that stands still, and Ray for a node that nobody starts.
     """
@@ -282,13 +282,12 @@ def leave(status: int) -> None:
     os._exit(status)
 
 
-def play_and_learn(run: SimpleNamespace, options: argparse.Namespace) -> None:
-    """Learn until the last frame.
+def play_and_learn(run: SimpleNamespace, options: argparse.Namespace, watch: Watch) -> None:
+    """Learn until the last frame, or until somebody asked to leave.
 
     Raises:
         WorkersLost: the collector failed; the run is whole, as it was after its last batch.
     """
-    watch = Watch(run, options)
     with watch.waiting("worker"):
         collector = make_collector(options, run)
         if options.collector == "ray":
@@ -307,7 +306,7 @@ def play_and_learn(run: SimpleNamespace, options: argparse.Namespace) -> None:
                 if run.batches % options.save_every == 0:
                     save(run, options.checkpoint)
             if watch.asked_to_leave:
-                raise KeyboardInterrupt
+                stop(run, options)
     except WorkersLost:
         if options.collector in REBUILT:
             with suppress(Exception):  # the dead cannot say goodbye
@@ -350,10 +349,10 @@ def room_for_workers(options: argparse.Namespace) -> int:
 
 
 def train(run: SimpleNamespace, options: argparse.Namespace) -> None:
-    losses, asked = 0, options.workers
+    losses, asked, watch = 0, options.workers, Watch(run, options)
     while run.frames < options.frames:
         try:
-            play_and_learn(run, options)
+            play_and_learn(run, options, watch)
         except WorkersLost as lost:
             losses += 1
             say(f"Lost a worker at frame {run.frames} ({lost}).")
@@ -392,10 +391,7 @@ def main() -> None:
         ray.init(logging_level="error", log_to_driver=False, include_dashboard=False)
     run = load(options.checkpoint) if options.checkpoint.exists() else build(options.seed)
     say(f"from frame {run.frames} to {options.frames}, collector: {options.collector}")
-    try:
-        train(run, options)
-    except KeyboardInterrupt:
-        stop(run, options)
+    train(run, options)
     say(f"Done. Frame {run.frames}; mean return of 100 fresh greedy episodes: {evaluate(run):.0f}")
     leave(0)
 
