@@ -1,7 +1,18 @@
-"""What the training cells of a lesson reach: assertions that are run as its last cell, after its own cells."""
+"""What the training cells of a lesson reach: assertions that are run as its last cell, after its own cells.
+
+`python tests/claims.py FOLDER` writes every notebook there with that cell added.
+"""
 
 from __future__ import annotations
 
+import shutil
+import sys
+import textwrap
+from pathlib import Path
+
+import nbformat
+
+NOTEBOOKS = sorted((Path(__file__).resolve().parents[1] / "notebooks").glob("*.ipynb"))
 CLAIMS = {
     "06_logging_and_watching": """
         assert steps["trained for speed"] < steps["random actions"] < 30, "its curve rose, and it falls sooner"
@@ -104,3 +115,19 @@ CLAIMS = {
         assert front.sum() >= 1 and reached[front].max() == claim, "the best is on the front, whatever it costs"
     """,
 }
+
+
+def with_claims(path: Path) -> nbformat.NotebookNode:
+    """A notebook as it is, and its claims at its end."""
+    notebook = nbformat.read(path, as_version=4)
+    if path.stem in CLAIMS:
+        notebook.cells.append(nbformat.v4.new_code_cell(textwrap.dedent(CLAIMS[path.stem]).strip(), id="claims"))
+    return notebook
+
+
+if __name__ == "__main__":
+    folder = Path(sys.argv[1])
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    for path in NOTEBOOKS:
+        nbformat.write(with_claims(path), folder / path.name)

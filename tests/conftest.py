@@ -17,3 +17,13 @@ def no_figure_is_left_open():
     yield
     if pyplot := sys.modules.get("matplotlib.pyplot"):
         pyplot.close("all")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items):
+    """What takes long is started first, so that no process is left with it alone at the end; what is fast, last."""
+
+    def turn(item):
+        return 0 if item.get_closest_marker("slow") else 1 if item.path.suffix == ".ipynb" else 2
+
+    items.sort(key=turn)

@@ -38,8 +38,8 @@ def test_in_a_notebooks_cell_it_fails_the_notebooks_run_of_make_test(tmp_path):
     listing = ["make", "--dry-run", "--no-print-directory", "test", f"COURSE={sys.executable}"]
     commands = subprocess.run(listing, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     command = commands.replace("\\\n", "").strip().splitlines()[-1]
-    assert "--nbval" in command and command.endswith(" notebooks")
-    command = command.removesuffix("notebooks") + str(tmp_path)
+    assert "--nbval" in command and command.endswith(" build/claimed tests")
+    command = command.removesuffix("build/claimed tests") + str(tmp_path)
     done = subprocess.run(command, shell=True, cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert done.returncode == 1 and "1 failed, 1 passed" in done.stdout, done.stdout + done.stderr
     assert "DeprecationWarning" in done.stdout and "sample.ipynb::Cell 1" in done.stdout

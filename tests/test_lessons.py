@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import symtable
 
 import jupytext
 import pytest
@@ -43,6 +44,21 @@ def named_parts(lesson) -> set[str]:
 def test_every_part_of_torchrl_is_introduced_before_it_is_used(lesson):
     introduced = set().union(*(named_parts(earlier) for earlier in LESSONS[: LESSONS.index(lesson) + 1]))
     assert imported_parts(lesson) <= introduced
+
+
+@pytest.mark.parametrize("lesson", LESSONS, ids=lambda path: path.stem)
+def test_what_an_exercise_defines_is_used_by_nothing_else(lesson):
+    """So a lesson runs the same, whether its exercises are open, solved or done wrong."""
+    theirs, wrong = set(), set()
+    for cell in cells(lesson, "code"):
+        names = symtable.symtable(cell.source, lesson.stem, "exec").get_symbols()
+        defined = {name.get_name() for name in names if name.is_assigned() and not name.is_imported()}
+        if {"exercise", "solution"} & set(cell.metadata.get("tags", [])):
+            theirs |= defined
+        else:
+            theirs -= defined
+            wrong |= theirs & {node.id for node in ast.walk(ast.parse(cell.source)) if isinstance(node, ast.Name)}
+    assert theirs and not wrong
 
 
 @pytest.mark.parametrize("lesson", LESSONS[:-1], ids=lambda path: path.stem)
