@@ -122,12 +122,12 @@ class TestOnOneMachine:
         goes_on_from_its_checkpoint(training, state["frames"])
 
     def test_workers_that_are_killed_are_replaced_and_learning_goes_on(self, training):
-        run = training("--collector", "async", "--frames", "20480", "--restarts", "1")
+        run = training("--collector", "async", "--frames", "10240", "--restarts", "1")
         run.after(2)
         run.workers()[0].kill()
         assert run.end() == 0, run.said()
         assert "Lost a worker at frame" in run.said() and "Going on with 2 new workers" in run.said()
-        assert run.learned() == list(range(BATCH, 20_480 + 1, BATCH)), "no batch twice, none left out"
+        assert run.learned() == list(range(BATCH, 10_240 + 1, BATCH)), "no batch twice, none left out"
 
     def test_a_worker_that_stands_still_ends_the_run_with_a_sentence_and_a_checkpoint(self, training):
         run = training("--collector", "sync", "--frames", "1000000", "--patience", "45")
@@ -140,7 +140,7 @@ class TestOnOneMachine:
     def test_a_lost_worker_of_torch_distributed_ends_the_run_in_order_or_is_not_missed(self, training):
         """Whether torch.distributed notices depends on what the worker was doing; either way nothing is lost."""
         words = ["--collector", "distributed", "--port", str(free_port())]
-        run = training(*words, "--frames", "102400", "--patience", "60")
+        run = training(*words, "--frames", "20480", "--patience", "60")
         run.after(2)
         run.workers()[0].kill()
         assert run.end() in (0, STOPPED), run.said()
