@@ -4,8 +4,6 @@ PORT ?= 8888
 COURSE := .venv/bin/python
 # What a library is going to take away is an error where a notebook's cell asks for it.
 DEPRECATED_CALLS := error::DeprecationWarning:__main__,error::PendingDeprecationWarning:__main__,error::FutureWarning:__main__
-# One thread each, and three processes for two cores, because many tests wait: for Ray, for a browser, for pip.
-SLOW_FIRST := --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help setup lab slides site student answers wheelhouse check lint test notebooks lock canary lowest coverage bench bench-page setup-dev python
@@ -20,11 +18,12 @@ lab: setup  ## install what is missing and open the course in JupyterLab
 setup: python  ## install the pinned course into .venv
 	@$(PYTHON) tools/setup.py $(if $(WHEELHOUSE),--wheelhouse "$(WHEELHOUSE)")
 
+# Three processes for two cores, because many tests wait (for Ray, a browser, pip); tests/conftest.py sets the order.
 test: lint  ## everything the project's checks run, the slow ones too; does its own set-up, the browser's as well
 	@$(COURSE) -m tools.browser
-	@$(COURSE) tests/claims.py build/claimed
-	@OMP_NUM_THREADS=1 PYTHONWARNINGS=$(DEPRECATED_CALLS) \
-	  $(COURSE) -m pytest --nbval-lax --nbval-current-env $(SLOW_FIRST) build/claimed tests
+	@$(COURSE) tests/claims.py
+	@OMP_NUM_THREADS=1 PYTHONWARNINGS=$(DEPRECATED_CALLS) $(COURSE) -m pytest --nbval-lax --nbval-current-env \
+	  --numprocesses 3 --dist loadfile --no-loadscope-reorder build/claimed tests
 
 check: lint  ## the fast part: lint, unit tests, notebooks equal to lessons
 	@OMP_NUM_THREADS=1 $(COURSE) -m pytest -m "not slow" --numprocesses 2

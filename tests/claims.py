@@ -1,18 +1,19 @@
 """What the training cells of a lesson reach: assertions that are run as its last cell, after its own cells.
 
-`python tests/claims.py FOLDER` writes every notebook there with that cell added.
+`python tests/claims.py` writes every notebook with that cell added into `build/claimed`, for `make test`.
 """
 
 from __future__ import annotations
 
 import shutil
-import sys
 import textwrap
 from pathlib import Path
 
 import nbformat
 
-NOTEBOOKS = sorted((Path(__file__).resolve().parents[1] / "notebooks").glob("*.ipynb"))
+ROOT = Path(__file__).resolve().parents[1]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+CLAIMED = ROOT / "build" / "claimed"
 CLAIMS = {
     "06_logging_and_watching": """
         assert steps["trained for speed"] < steps["random actions"] < 30, "its curve rose, and it falls sooner"
@@ -126,8 +127,7 @@ def with_claims(path: Path) -> nbformat.NotebookNode:
 
 
 if __name__ == "__main__":
-    folder = Path(sys.argv[1])
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+    shutil.rmtree(CLAIMED, ignore_errors=True)
+    CLAIMED.mkdir(parents=True)
     for path in NOTEBOOKS:
-        nbformat.write(with_claims(path), folder / path.name)
+        nbformat.write(with_claims(path), CLAIMED / path.name)

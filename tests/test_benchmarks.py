@@ -144,6 +144,11 @@ def test_every_notebook_was_measured():
     assert list(arms("notebooks")) == GROUPS["notebooks"].arms()
 
 
+def test_no_notebook_needs_more_of_the_computer_than_the_readme_says():
+    assert "the computer needs one and a half per lesson at most" in (ROOT / "README.md").read_text()
+    assert max(run["seconds"] for runs in arms("notebooks").values() for run in runs.values()) <= 90
+
+
 def test_results_are_small():
     for path in store.RESULTS.glob("*.json"):
         assert path.stat().st_size < MAX_BYTES, path.name

@@ -27,7 +27,7 @@ from tools import notebooks as builder
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 RANGES = {requirement.name: requirement.specifier for requirement in map(Requirement, PROJECT["dependencies"])}
-# All but those that only train longer, with the helpers of lesson 07: these run in the course's own environment.
+# All but those that train longest and hardly use a helper that others do not; nbval runs them as well.
 LONG = {"08_ppo", "09_continuous_control", "11_memory_and_pixels"}
 TRIED = [path for path in NOTEBOOKS if path.stem not in LONG]
 # Nothing listens there, and no other source of packages is left: what people without a network have.

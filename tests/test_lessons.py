@@ -8,6 +8,7 @@ import symtable
 
 import jupytext
 import pytest
+from claims import CLAIMS
 
 from tools import notebooks as builder
 
@@ -48,7 +49,7 @@ def test_every_part_of_torchrl_is_introduced_before_it_is_used(lesson):
 
 @pytest.mark.parametrize("lesson", LESSONS, ids=lambda path: path.stem)
 def test_what_an_exercise_defines_is_used_by_nothing_else(lesson):
-    """So a lesson runs the same, whether its exercises are open, solved or done wrong."""
+    """So no cell waits for an exercise, be it open, solved or done wrong."""
     theirs, wrong = set(), set()
     for cell in cells(lesson, "code"):
         names = symtable.symtable(cell.source, lesson.stem, "exec").get_symbols()
@@ -59,6 +60,11 @@ def test_what_an_exercise_defines_is_used_by_nothing_else(lesson):
             theirs -= defined
             wrong |= theirs & {node.id for node in ast.walk(ast.parse(cell.source)) if isinstance(node, ast.Name)}
     assert theirs and not wrong
+
+
+def test_every_claim_belongs_to_a_lesson():
+    """Those of a lesson that was renamed would never be run again."""
+    assert CLAIMS.keys() <= {lesson.stem for lesson in LESSONS}
 
 
 @pytest.mark.parametrize("lesson", LESSONS[:-1], ids=lambda path: path.stem)
