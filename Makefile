@@ -21,7 +21,7 @@ setup: python  ## install the pinned course into .venv
 # Three processes for two cores, because many tests wait (for Ray, a browser, pip); tests/conftest.py sets the order.
 test: lint  ## everything the project's checks run, the slow ones too; does its own set-up, the browser's as well
 	@$(COURSE) -m tools.browser
-	@$(COURSE) tests/claims.py
+	@$(COURSE) tests/lessons/claims.py
 	@OMP_NUM_THREADS=1 PYTHONWARNINGS=$(DEPRECATED_CALLS) $(COURSE) -m pytest --nbval-lax --nbval-current-env \
 	  --numprocesses 3 --dist loadfile --no-loadscope-reorder build/claimed tests
 

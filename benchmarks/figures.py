@@ -15,7 +15,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from benchmarks.results_table import SOLVED
 from benchmarks.summary import NEVER, bootstrap_interval, interquartile_mean, is_solved, spread, to_solve
-from course_utils.plotting import PALETTE, use_course_style
+from course_utils.views.plotting import PALETTE, use_course_style
 
 MARKERS = ["o", "s", "^", "D", "v", "P", "X"]
 FULL_RETURN = 500

@@ -8,7 +8,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m course_utils", description="Helpers of the TorchRL course.")
     parser.add_argument("command", choices=["doctor"], help="doctor: check this machine and name what to mend")
     parser.parse_args()
-    from course_utils.doctor import diagnose
+    from course_utils.machine.doctor import diagnose
 
     report = diagnose()
     print(report)

@@ -67,8 +67,7 @@ td
 # %%
 import matplotlib.pyplot as plt
 import numpy as np
-from course_utils import show_figure, use_course_style
-from course_utils.plotting import PALETTE
+from course_utils import PALETTE, show_figure, use_course_style
 
 use_course_style()
 order = ["observation", "action", "reward", "terminated", "truncated", "done"]

@@ -92,8 +92,7 @@ TensorDict(nested, batch_size=[6])
 
 # %%
 import matplotlib.pyplot as plt
-from course_utils import show_figure, use_course_style
-from course_utils.plotting import PALETTE
+from course_utils import PALETTE, show_figure, use_course_style
 
 use_course_style()
 figure, axes = plt.subplots(figsize=(7, 3.4))

@@ -68,8 +68,7 @@ batches[0]
 import matplotlib.pyplot as plt
 from matplotlib.colors import ListedColormap
 
-from course_utils import show_figure, use_course_style
-from course_utils.plotting import PALETTE
+from course_utils import PALETTE, show_figure, use_course_style
 
 use_course_style()
 ids = torch.stack([batch["collector", "traj_ids"] for batch in batches])

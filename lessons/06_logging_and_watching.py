@@ -749,7 +749,7 @@ blind.shutdown()
 judge.shutdown()
 
 # %% tags=["look"]
-from course_utils.plotting import PALETTE
+from course_utils import PALETTE
 
 figure, axes = plt.subplots(figsize=(7, 2))
 bars = axes.barh(list(steps), list(steps.values()), color=PALETTE["blue"])

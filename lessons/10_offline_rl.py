@@ -238,7 +238,7 @@ print(f"{len(mixed_episodes)} episodes, {sum(map(len, mixed_episodes)):,} frames
 # description of environment and author. It is an optional part of this course. Is it here?
 
 # %% tags=["look"]
-from course_utils.doctor import ask_for_extra
+from course_utils import ask_for_extra
 
 has_minari = ask_for_extra("minari", "the episodes stay in memory, and all cells run as they are")
 

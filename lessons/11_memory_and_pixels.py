@@ -955,8 +955,7 @@ print(f"by hand, under the ball: {100 * one_look_by_hand:.1f} %")
 # A film of six games of the agent with two looks. Blue is now, orange is the frame before: this is all it gets.
 
 # %% tags=["look"]
-from course_utils import show_video
-from course_utils.video import Episode
+from course_utils import Episode, show_video
 
 
 def film(rollout):

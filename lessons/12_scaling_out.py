@@ -797,7 +797,7 @@ for lag in [4, 20]:
 # changes.
 
 # %%
-from course_utils.doctor import ask_for_extra
+from course_utils import ask_for_extra
 
 ray_is_here = ask_for_extra("ray", "two processes of this machine play instead")
 

@@ -242,7 +242,7 @@ def run(script, *arguments):
 
 
 # %%
-from course_utils.doctor import ask_for_extra
+from course_utils import ask_for_extra
 
 with_sb3 = ask_for_extra("sb3", "its run is left out here; the stored runs below have it")
 with_rllib = ask_for_extra("rllib", "its frames are left out here; the stored runs below have it")

@@ -465,7 +465,7 @@ def random_search(frames, source, prune=True, watch=None):
 # an optional part of this course. Is it here?
 
 # %%
-from course_utils.doctor import ask_for_extra
+from course_utils import ask_for_extra
 
 has_optuna = ask_for_extra(
     "tuning", "our own random search takes its place, and Optuna's plots are left out"

@@ -14,8 +14,9 @@ from conftest import ROOT
 from tensordict.nn import TensorDictModule
 
 import course_utils
-from course_utils import device, plotting, seeding, video
-from course_utils.display import View, image_tag
+from course_utils.machine import device, seeding
+from course_utils.views import plotting, video
+from course_utils.views.display import View, image_tag
 
 
 def python(code: str) -> str:
@@ -32,7 +33,7 @@ class TestPackage:
 
     @pytest.mark.parametrize("name", course_utils.__all__)
     def test_every_name_it_offers_is_there(self, name):
-        assert callable(getattr(course_utils, name))
+        assert getattr(course_utils, name)
 
     def test_no_name_is_hidden_by_a_module(self):
         """Once course_utils/x.py is imported, `from course_utils import x` gives the module."""
@@ -40,7 +41,7 @@ class TestPackage:
         assert not modules & set(course_utils.__all__)
 
     def test_a_wrong_name_lists_the_right_ones(self):
-        with pytest.raises(AttributeError, match="ReplayLens, check, choose_device"):
+        with pytest.raises(AttributeError, match="ReplayLens, ask_for_extra, check"):
             course_utils.chek  # noqa: B018
 
 
@@ -284,3 +285,32 @@ def test_views_carry_both_twins():
     view = View("<b>x</b>", "x")
     assert view._repr_mimebundle_() == {"text/html": "<b>x</b>", "text/plain": "x"} and repr(view) == "x"
     assert 'alt="&lt;"' in image_tag(b"", "image/png", "<")
+
+
+def test_completion_offers_every_name_of_the_package():
+    assert dir(course_utils) == course_utils.__all__ and "check" in dir(course_utils)
+
+
+@pytest.mark.parametrize("given", [np.float64, np.float32])
+def test_a_policy_sees_single_precision_whatever_the_environment_gives(given):
+    """Networks have float32 weights; an environment may give float64."""
+    env = gym.make("CartPole-v1", render_mode="rgb_array")
+    seen = []
+
+    def left(observation):
+        seen.append(observation.dtype)
+        return torch.tensor(0)
+
+    policy = TensorDictModule(left, in_keys=["observation"], out_keys=["action"])
+    video._decide(policy, env, np.zeros(4, given))
+    assert seen == [torch.float32]
+    env.close()
+
+
+def test_a_group_of_one_run_is_drawn_as_one_line(monkeypatch):
+    drawn = []
+    monkeypatch.setattr(plotting, "show_figure", lambda figure, alt: drawn.append((figure.axes[0], alt)))
+    plotting.learning_curves({"DQN": [(np.array([0, 256, 512]), np.array([9.0, 100.0, 500.0]))]})
+    ((axes, alt),) = drawn
+    (line,) = axes.lines
+    assert line.get_label() == "DQN" and list(line.get_ydata()) == [9.0, 100.0, 500.0] and "DQN" in alt

@@ -59,7 +59,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--port", type=int, default=8888)
     port = parser.parse_args().port
-    from course_utils.doctor import diagnose
+    from course_utils.machine.doctor import diagnose
 
     print("Looking this machine over ...", flush=True)
     report = diagnose()

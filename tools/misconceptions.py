@@ -7,7 +7,8 @@ from pathlib import Path
 
 import jupytext
 
-from course_utils.exercises.core import Exercise, exercises_of
+from course_utils.exercises.catalogue import exercises_of
+from course_utils.exercises.exercise import Exercise
 from tools.notebooks import LESSONS, ROOT, course_of
 
 PAGE = ROOT / "docs" / "misconceptions.md"

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import nbformat
 
-from course_utils.progress import COPIES_RECORD as RECORD
+from course_utils.exercises.progress import COPIES_RECORD as RECORD
 
 
 @dataclass(frozen=True)

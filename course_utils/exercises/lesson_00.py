@@ -1,6 +1,6 @@
 """Exercises of lesson 00."""
 
-from course_utils.exercises.core import Draw, Exercise, Mutant
+from course_utils.exercises.exercise import Draw, Exercise, Mutant
 
 
 def _returns(draw: Draw) -> dict:

@@ -8,7 +8,7 @@ from torchrl.data import Composite, Unbounded
 from torchrl.envs import Compose, EnvBase, GymEnv, RewardScaling, RewardSum, StepCounter, TransformedEnv
 from torchrl.envs.utils import step_mdp
 
-from course_utils.exercises.core import Draw, Exercise, Mutant
+from course_utils.exercises.exercise import Draw, Exercise, Mutant
 
 
 class _Walk(EnvBase):

@@ -4,7 +4,7 @@ import torch
 from tensordict import TensorDict
 from tensordict.nn import TensorDictModule
 
-from course_utils.exercises.core import Draw, Exercise, Mutant
+from course_utils.exercises.exercise import Draw, Exercise, Mutant
 
 _NAMES = ["observation", "pixels", "hidden", "loc", "scale", "action", "value", "goal"]
 

@@ -5,7 +5,7 @@ import math
 import torch
 from tensordict import TensorDict
 
-from course_utils.exercises.core import Draw, Exercise, Mutant
+from course_utils.exercises.exercise import Draw, Exercise, Mutant
 
 
 def _two_environments(draw: Draw) -> dict:

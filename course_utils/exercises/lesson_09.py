@@ -3,7 +3,7 @@
 import torch
 from tensordict import TensorDict, TensorDictBase
 
-from course_utils.exercises.core import Draw, Exercise, Mutant
+from course_utils.exercises.exercise import Draw, Exercise, Mutant
 
 BATCH = 8
 

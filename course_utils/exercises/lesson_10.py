@@ -2,7 +2,7 @@
 
 import torch
 
-from course_utils.exercises.core import Draw, Exercise, Mutant
+from course_utils.exercises.exercise import Draw, Exercise, Mutant
 
 
 def _visits(draw: Draw) -> dict:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from course_utils.exercises.core import Draw, Exercise, Mutant
+from course_utils.exercises.exercise import Draw, Exercise, Mutant
 
 
 def _observations(draw: Draw) -> dict:

@@ -5,7 +5,7 @@ from collections import Counter
 
 import torch
 
-from course_utils.exercises.core import Draw, Exercise, Mutant
+from course_utils.exercises.exercise import Draw, Exercise, Mutant
 
 
 def _costs(draw: Draw) -> dict:

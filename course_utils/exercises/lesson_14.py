@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from course_utils.exercises.core import Draw, Exercise, Mutant
+from course_utils.exercises.exercise import Draw, Exercise, Mutant
 
 
 def _two_settings(draw: Draw) -> dict:

@@ -1,0 +1,66 @@
+"""What an exercise is made of: random inputs, a reference, and the mistakes people make written as their code."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A misconception: its name, the code it leads to, and the sentence that helps."""
+
+    name: str
+    answer: Any
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """What `check` needs to know about one exercise.
+
+    Attributes:
+        number: `"7.1"`: lesson and place.
+        tests: one sentence on what is tested, shown when the answer is correct.
+        reference: a right answer: a function, or a value for "predict what comes out" exercises.
+        draw: makes the arguments of one call, by name and in order, from a random source; None where the answer
+            is a value.
+        mutants: the known mistakes.
+        probe: turns what an answer returned, and the inputs, into what is compared. A function that builds a module
+            is compared by what its module writes.
+    """
+
+    number: str
+    tests: str
+    reference: Any
+    draw: Callable[[Draw], dict[str, Any]] | None = None
+    mutants: list[Mutant] = field(default_factory=list)
+    probe: Callable[[Any, dict[str, Any]], Any] | None = None
+
+
+class Draw:
+    """The source of an exercise's random inputs; a seed makes them repeatable."""
+
+    def __init__(self, seed: int) -> None:
+        self._torch = torch.Generator().manual_seed(seed)
+        self._python = random.Random(seed)
+
+    def normal(self, *shape: int) -> torch.Tensor:
+        """Standard normal numbers of this shape."""
+        return torch.randn(shape, generator=self._torch)
+
+    def integers(self, low: int, high: int, *shape: int) -> torch.Tensor:
+        """Whole numbers from `low` to `high - 1` of this shape."""
+        return torch.randint(low, high, shape, generator=self._torch)
+
+    def flags(self, probability: float, *shape: int) -> torch.Tensor:
+        """True with this probability, of this shape."""
+        return torch.rand(shape, generator=self._torch) < probability
+
+    def uniform(self, low: float, high: float) -> float:
+        """One number between `low` and `high`."""
+        return self._python.uniform(low, high)

@@ -1,0 +1,83 @@
+"""Compare an answer with a reference and with the mistakes people make, by what it does and not by how it is written.
+
+An exercise draws fresh random inputs, applies the answer and the reference to copies of them and compares. If they
+differ, the answer is compared with each *mutant*: a misconception, written as the code a learner would write. If the
+answer does what a mutant does, the learner reads that mutant's sentence.
+"""
+
+from __future__ import annotations
+
+import copy
+import dis
+import random
+from typing import Any
+
+from course_utils.exercises.comparing import Unusable, difference
+from course_utils.exercises.exercise import Draw, Exercise
+from course_utils.exercises.running import Failure, call, run_limited
+
+DRAWS = 16  # so many that a wrong yes-or-no answer cannot be right on all of them by luck
+
+
+def judge(exercise: Exercise, answer: Any) -> tuple[str, str]:
+    """The status and the feedback of an answer."""
+    if exercise.draw is None:
+        return judge_value(exercise, answer)
+    if answer is None or answer is ... or is_stub(answer):
+        return "not attempted", "Replace the `...` with your code and run the cell again."
+    if not callable(answer):
+        return "not yet", f"Give the function itself, without calling it: this is a {type(answer).__name__}."
+    seeds = [random.SystemRandom().randrange(2**31) for _ in range(DRAWS)]
+    outcomes = []
+    for seed in seeds:
+        inputs = exercise.draw(Draw(seed))
+        given = copy.deepcopy(inputs)
+        outcome = run_limited(exercise, answer, given, seed)
+        if isinstance(outcome, Failure):
+            return "could not run", outcome.words
+        changed = [name for name in inputs if difference(inputs[name], given[name])]
+        if changed:
+            return "not yet", f"Your function changes its input `{changed[0]}`; work on a copy, or build a new tensor."
+        outcomes.append((inputs, outcome.value))
+    expected = [
+        call(exercise, exercise.reference, inputs, seed) for (inputs, _), seed in zip(outcomes, seeds, strict=True)
+    ]
+    differences = [difference(want, value) for want, (_, value) in zip(expected, outcomes, strict=True)]
+    if not any(differences):
+        return "correct", exercise.tests
+    for mutant in exercise.mutants:
+        theirs = [
+            call(exercise, mutant.answer, inputs, seed) for (inputs, _), seed in zip(outcomes, seeds, strict=True)
+        ]
+        if not any(difference(want, value) for want, (_, value) in zip(theirs, outcomes, strict=True)):
+            return "not yet", mutant.sentence
+    if all(value is None or isinstance(value, Unusable) and value.kind == "a NoneType" for _, value in outcomes):
+        return "not yet", "Your function returns nothing. Is the `return` missing?"
+    return "not yet", next(words for words in differences if words)
+
+
+def judge_value(exercise: Exercise, answer: Any) -> tuple[str, str]:
+    """As `judge`, for an exercise whose answer is a value."""
+    if answer is None or answer is ...:
+        return "not attempted", "Replace the `...` with your answer and run the cell again."
+    try:
+        words = difference(exercise.reference, answer)
+    except Exception as error:  # an answer can be any object, also one that cannot be compared
+        return "not yet", f"This {type(answer).__name__} cannot be compared with the answer ({error})."
+    if not words:
+        return "correct", exercise.tests
+    for mutant in exercise.mutants:
+        if not difference(mutant.answer, answer):
+            return "not yet", mutant.sentence
+    return "not yet", f"Not {answer!r:.80}. Predict, run the code in a cell of your own, compare."
+
+
+def is_stub(answer: Any) -> bool:
+    """True for a function whose body does nothing (`...`, `pass` or a docstring)."""
+    code = getattr(answer, "__code__", None)
+    if code is None:
+        return False
+    idle = {"RESUME", "NOP", "POP_TOP", "LOAD_CONST", "RETURN_VALUE", "RETURN_CONST"}
+    steps = list(dis.get_instructions(code))
+    constants = [step.argval for step in steps if "CONST" in step.opname]
+    return all(step.opname in idle for step in steps) and constants[-1:] in ([None], [...])

@@ -1,0 +1,1 @@
+"""Look: what notebooks show, as a picture that stays and as text."""

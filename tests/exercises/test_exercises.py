@@ -1,0 +1,269 @@
+"""Every checker tells right from wrong: proven with the stub, right answers, every mutant, and garbage."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import itertools
+import re
+import time
+
+import jupytext
+import pytest
+import torch
+from right_answers import OTHERWISE
+from tensordict import TensorDict
+
+from course_utils import check
+from course_utils.exercises import checking, judging, running
+from course_utils.exercises.catalogue import exercises_of
+from course_utils.exercises.comparing import difference
+from course_utils.exercises.exercise import Draw, Exercise, Mutant
+from course_utils.exercises.judging import judge
+from course_utils.exercises.running import call
+from tools import misconceptions
+from tools import notebooks as builder
+
+EXERCISES = [exercise for lesson in builder.lessons() for exercise in exercises_of(lesson.stem[:2]).values()]
+MUTANTS = [(exercise, mutant) for exercise in EXERCISES for mutant in exercise.mutants]
+
+
+def lesson_cell(number: str, tag: str) -> str:
+    for lesson in builder.lessons():
+        for cell in jupytext.read(lesson, fmt="py:percent").cells:
+            if tag in cell.metadata.get("tags", []) and f'check("{number}"' in cell.source:
+                return cell.source
+    raise LookupError(f"no {tag} cell for {number}")
+
+
+def run_cell(source: str):
+    """Run a lesson's cell and return what its `check` call says."""
+    *before, last = re.split(r"^(?=check\()", source, flags=re.MULTILINE)
+    space = {"check": check, "torch": torch}
+    exec("".join(before), space)
+    return eval(last, space)
+
+
+def by_number(value):
+    return getattr(value, "number", getattr(value, "name", None))
+
+
+@pytest.mark.parametrize("exercise", EXERCISES, ids=by_number)
+class TestEveryExercise:
+    def test_the_stub_is_not_attempted(self, exercise):
+        assert run_cell(lesson_cell(exercise.number, "exercise")).status == "not attempted"
+
+    def test_the_solution_of_the_lesson_is_correct(self, exercise):
+        result = run_cell(lesson_cell(exercise.number, "solution"))
+        assert (result.status, result.feedback) == ("correct", exercise.tests)
+
+    def test_a_right_answer_written_otherwise_is_correct(self, exercise):
+        assert judge(exercise, OTHERWISE[exercise.number])[0] == "correct"
+
+    def test_there_are_at_least_three_mutants_with_sentences_of_their_own(self, exercise):
+        sentences = [mutant.sentence for mutant in exercise.mutants]
+        assert len(set(sentences)) == len(sentences) >= 3
+
+    def test_no_two_mutants_behave_alike_and_none_like_the_reference(self, exercise):
+        answers = [exercise.reference, *(mutant.answer for mutant in exercise.mutants)]
+        if exercise.draw is None:
+            assert not [(a, b) for a, b in itertools.combinations(answers, 2) if not difference(a, b)]
+            return
+        for seed in range(2):
+            inputs = [exercise.draw(Draw(1000 * seed + draw)) for draw in range(judging.DRAWS)]
+            outcomes = [[call(exercise, answer, drawn, 0) for drawn in inputs] for answer in answers]
+            for first, second in itertools.combinations(outcomes, 2):
+                assert any(difference(a, b) for a, b in zip(first, second, strict=True))
+
+    @pytest.mark.parametrize("garbage", [None, ..., 3, "text", [], torch.zeros(2)], ids=repr)
+    def test_garbage_gets_a_sentence(self, exercise, garbage):
+        status, feedback = judge(exercise, garbage)
+        assert status in ("not attempted", "not yet") and feedback
+
+    def test_functions_that_return_garbage_get_a_sentence(self, exercise):
+        if exercise.draw is None:
+            assert judge(exercise, object())[0] == "not yet"  # the answer is a value, not a function
+            return
+        for value in (None, "text", torch.zeros(3, 3, 3), object()):
+            status, feedback = judge(exercise, lambda *inputs, value=value: value if inputs else None)
+            assert status == "not yet" and feedback
+
+    def test_an_error_is_shown_with_its_line_and_nothing_of_ours(self, exercise):
+        if exercise.draw is None:
+            assert judge(exercise, object())[0] == "not yet"  # the answer is a value, not a function
+            return
+
+        def answer(*inputs):
+            return inputs[0].no_such_thing
+
+        status, feedback = judge(exercise, answer)
+        assert status == "could not run"
+        assert "no_such_thing" in feedback and "return inputs[0].no_such_thing" in feedback
+        assert "Traceback" not in feedback and "running.py" not in feedback
+
+
+@pytest.mark.parametrize(("exercise", "mutant"), MUTANTS, ids=by_number)
+def test_each_mutant_gets_its_own_sentence(exercise, mutant):
+    assert judge(exercise, mutant.answer) == ("not yet", mutant.sentence)
+
+
+SIMPLE = Exercise("1.1", "fine", lambda x: x + 1, lambda draw: {"x": draw.normal(3)}, [])
+
+
+def test_an_endless_loop_is_cut_off(monkeypatch):
+    monkeypatch.setattr(running, "SECONDS", 0.3)
+
+    def answer(x):
+        while True:
+            with contextlib.suppress(Exception):
+                x = x + 0
+
+    before = time.monotonic()
+    status, feedback = judge(SIMPLE, answer)
+    assert status == "could not run" and "never ends" in feedback
+    assert time.monotonic() - before < 5
+
+
+def test_an_answer_that_changes_its_input_is_told():
+    def answer(x):
+        x += 1
+        return x
+
+    assert judge(SIMPLE, answer) == (
+        "not yet",
+        "Your function changes its input `x`; work on a copy, or build a new tensor.",
+    )
+
+
+def test_a_forgotten_return_is_told():
+    def answer(x):
+        x = x + 1
+
+    assert "return" in judge(SIMPLE, answer)[1]
+
+
+def test_exiting_does_not_end_the_kernel():
+    def answer(x):
+        raise SystemExit
+
+    status, feedback = judge(SIMPLE, answer)
+    assert status == "could not run" and "SystemExit" in feedback
+
+
+def test_wrong_number_of_arguments_is_told():
+    status, feedback = judge(SIMPLE, lambda: 1)
+    assert status == "could not run" and "could not be called" in feedback
+
+
+def test_shape_type_and_values_are_told_in_this_order():
+    assert "shape [2]" in judge(SIMPLE, lambda x: x[:2])[1]
+    assert "type float64" in judge(SIMPLE, lambda x: x.double() + 1)[1]
+    assert "3 of 3 values" in judge(SIMPLE, lambda x: x + 2)[1]
+
+
+def test_checking_leaves_the_random_state_alone():
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    check("0.1", lambda returns: torch.rand(1) > 0.5)
+    assert torch.equal(torch.rand(3), expected)
+
+
+BUILDS = Exercise(
+    "1.3",
+    "fine",
+    lambda scale: lambda x: scale * x,
+    lambda draw: {"scale": draw.uniform(2, 3)},
+    [Mutant("adds", lambda scale: lambda x: scale + x, "Multiply, do not add.")],
+    probe=lambda built, inputs: built(torch.arange(3.0)),
+)
+
+
+def test_answers_that_build_something_are_judged_by_what_it_does():
+    assert judge(BUILDS, lambda scale: lambda x: x * scale)[0] == "correct"
+    assert judge(BUILDS, lambda scale: lambda x: x + scale) == ("not yet", "Multiply, do not add.")
+    assert "returned a float, which cannot be used" in judge(BUILDS, lambda scale: scale)[1]
+
+    def forgets(scale):
+        scale * 2
+
+    assert "Is the `return` missing?" in judge(BUILDS, forgets)[1]
+
+
+def test_modules_are_compared_by_their_weights():
+    first, second = torch.nn.Linear(2, 2), torch.nn.Linear(2, 2)
+    assert difference(first, copy.deepcopy(first)) == "" and difference(first, second)
+
+
+def test_value_exercises():
+    exercise = Exercise("1.2", "fine", (2, 3), mutants=[Mutant("swapped", (3, 2), "Swapped.")])
+    assert judge(exercise, ...)[0] == "not attempted"
+    assert judge(exercise, torch.Size([2, 3]))[0] == "correct"
+    assert judge(exercise, (3, 2)) == ("not yet", "Swapped.")
+    assert judge(exercise, torch.zeros(2))[0] == "not yet"
+
+
+@pytest.mark.parametrize("number", ["9.9", "0.7", "", "x", None, 7])
+def test_unknown_exercises_are_named(number):
+    result = check(number, lambda: 1)
+    assert result.status == "could not run" and "There is no exercise" in result.feedback
+
+
+def test_tensordicts_are_compared_by_batch_size_keys_and_entries():
+    def td(**entries):
+        return TensorDict({name: torch.full((2,), value) for name, value in entries.items()}, [2])
+
+    assert difference(td(a=1.0), td(a=1.0)) == ""
+    assert "keys" in difference(td(a=1.0), td(b=1.0))
+    assert "At key 'a'" in difference(td(a=1.0), td(a=2.0))
+    assert "tensordict" in difference(td(a=1.0), 3)
+
+
+def test_true_and_one_are_not_the_same_answer():
+    assert difference(True, 1) and difference(1, True) and not difference(True, torch.tensor(True))
+
+
+@pytest.mark.parametrize("kind", [float, torch.tensor, lambda number: torch.tensor([number])])
+def test_numbers_that_differ_look_different_and_have_no_long_tails(kind):
+    assert "xpected 0.9, got 0.10002." in difference(kind(0.9), kind(0.10002))
+    assert "xpected 1.00003, got 1." in difference(kind(1.00003), kind(1.0))
+
+
+def test_the_result_shows_symbol_and_words():
+    result = check("0.1", ...)
+    bundle = result._repr_mimebundle_()
+    assert 'role="status"' in bundle["text/html"] and "not attempted" in bundle["text/html"]
+    assert str(result).startswith("○ Exercise 0.1: not attempted\n")
+
+
+def test_feedback_is_escaped():
+    def answer(x):
+        raise ValueError("<script>alert(1)</script>")
+
+    status, feedback = judge(SIMPLE, answer)
+    assert "<script>" not in checking.Result("1.1", status, feedback).html
+
+
+def test_the_teachers_page_of_mistakes_is_what_the_checks_know():
+    assert misconceptions.PAGE.read_text() == misconceptions.page(), "run `make notebooks`"
+
+
+class TestOddAnswers:
+    def test_a_value_that_cannot_be_compared_is_not_yet_right(self):
+        exercise = Exercise("0.1", "a number", reference=3.0)
+        status, words = judging.judge_value(exercise, torch.empty((), device="meta"))
+        assert status == "not yet" and words.startswith("This Tensor cannot be compared with the answer (")
+
+    def test_a_dict_with_other_keys_is_told_which_keys_are_expected(self):
+        assert "Expected a dict with keys ['a', 'b']" in difference({"b": 1, "a": 2}, {"a": 2})
+        assert difference({"a": 2}, {"a": 2}) == ""
+        assert difference({"a": 2}, {"a": 3}).startswith("At key 'a': ")
+
+    def test_an_error_in_a_library_function_given_as_answer_is_told_without_a_line_of_ours(self):
+        def apart(value):
+            raise ValueError("math domain error")
+
+        try:
+            apart(-1)
+        except ValueError as error:
+            assert running.describe_error(abs, error) == "ValueError: math domain error"

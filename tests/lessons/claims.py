@@ -1,0 +1,133 @@
+"""What the training cells of a lesson reach: assertions that are run as its last cell, after its own cells.
+
+`python tests/lessons/claims.py` writes every notebook with that cell added into `build/claimed`, for `make test`.
+"""
+
+from __future__ import annotations
+
+import shutil
+import textwrap
+from pathlib import Path
+
+import nbformat
+
+ROOT = Path(__file__).resolve().parents[2]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+CLAIMED = ROOT / "build" / "claimed"
+CLAIMS = {
+    "06_logging_and_watching": """
+        assert steps["trained for speed"] < steps["random actions"] < 30, "its curve rose, and it falls sooner"
+        assert steps["trained to stay up"] > 100, "the mended reward keeps the pole up"
+        assert returns[-8:].min() > 2 * returns[0], "the curve that fools"
+    """,
+    "07_dqn": """
+        assert 50 < textbook_curve[1][-1] < 475, "act one learns, and does not solve it"
+        assert abs(believed[0].item() - reachable) < 0.3 * reachable, "the arithmetic explains the flat values"
+        assert test_return >= 475 and len(test_returns) == 100, "act two solves it"
+        assert same(two_legs.loss.state_dict(), resumed.loss.state_dict()), "a resumed run is the same run"
+        import gymnasium
+        from tensordict import TensorDict
+        env, total, done = gymnasium.make("CartPole-v1"), 0.0, False
+        seen, _ = env.reset(seed=7)
+        while not done:
+            action = agent(TensorDict({"observation": torch.as_tensor(seen, device=device)}))["action"]
+            seen, reward, terminated, truncated, _ = env.step(action.item())
+            total, done = total + reward, terminated or truncated
+        assert total > 300, "the agent plays anybody's CartPole, observations as they come"
+    """,
+    "08_ppo": """
+        assert cartpole_returns.mean() >= 475 and len(cartpole_returns) == 100, "two actions"
+        assert pendulum_returns.mean() >= -200 and len(pendulum_returns) == 100, "and a torque, by the same loop"
+        assert means["return"][0] < 0.5 < 0.9 < means["return"][-1], "more episodes agree better"
+        assert min(b - a for a, b in zip(means["return"], means["return - mean"])) > 0, "so does better than usual"
+        first = {name: noted[0] for name, noted in logs.items()}
+        assert first["too small"]["clip_fraction"] == 0 < first["as above"]["clip_fraction"] < 0.5
+        assert first["too large"]["clip_fraction"] > 0.9 and first["too large"]["kl_approx"] > 1
+        assert first["too large"]["entropy"] < 0.05 < 0.6 < first["as above"]["entropy"] < first["too small"]["entropy"]
+        assert max(readings["kl_approx"] for readings in log) > 0.03, "and nothing broke"
+    """,
+    "09_continuous_control": """
+        assert all(exam(run).mean() >= -200 for run in runs.values()), "both live runs are solved"
+        full = {name: (torques(run).abs() > 1.9).float().mean() for name, run in runs.items()}
+        assert full["DDPG"] > 0.75 and full["SAC"] < full["DDPG"] - 0.15, "in most states it would; SAC's are soft"
+        assert (pushed > 1.9).float().mean() < full["DDPG"] - 0.2, "of the steps it is a smaller share"
+        fresh, trained = (run.loss(batch.clone()) for run in (build(sac, seed), runs["SAC"]))
+        assert fresh["entropy"] > 0 and trained["alpha"] < 0.5, "the entropy began above its target, the price fell"
+        assert milliseconds["REDQ"] < 3 * milliseconds["SAC"], "not five times"
+    """,
+    "10_offline_rl": """
+        assert exams["CQL"].mean() >= 475, "CQL solves it from a record that no good agent wrote"
+        assert exams["CQL without its term"].mean() >= 475 and settings.conservative > 0, "and not because of its term"
+        others = [exams[name].mean() for name in ["cloning", "cloning the best tenth", "DQN"]]
+        assert max(others) < 0.5 * exams["CQL"].mean(), "the others do not come near"
+        assert {"CQL", "CQL without its term"} <= set(ahead), "better than everyone who wrote the record"
+        assert exams["DQN"].mean() < 1.5 * teacher_return, "DQN stays where its teachers are"
+        ends = {name: list(noted.values())[-1] for name, noted in beliefs.items()}
+        assert all((values > 0).float().mean() > 0.5 for values in ends.values()), "both promise the impossible"
+        assert ends["CQL"].mean() > 100 * ends["DQN"].mean() > 0, "conservative is not modest"
+        assert agrees["cloning"][0] > max(agrees["DQN"][0], agrees["CQL"][0]), "a clone comes closest to the record"
+        assert agrees["CQL"][1] > agrees["cloning"][1] > agrees["DQN"][1], "and CQL to the best player"
+    """,
+    "11_memory_and_pixels": """
+        assert exams["no memory"] < 100 and exams["memory"] >= 475, "a memory solves what nobody solves without"
+        assert explained["one look"] < 0.3 < 0.6 < explained["memory"], "the velocity is in the memory"
+        assert returns.mean() < 0.2 * exams["memory"], "and it is used"
+        assert catches[1] < 85 and catches[2] >= 95, "two looks solve what one does not"
+        assert saved[1][2] > 95 > 70 > max(saved[1][0], saved[1][4]), "one look suffices for a ball without drift"
+        assert share < catches[2] - 20, "and the frame before is used"
+    """,
+    "12_scaling_out": """
+        share = {wait: play / (play + learned) for wait, (play, learned) in clock.items()}
+        assert share[0] < share[5] < share[20] and share[20] > 0.8, "a slower simulator leaves more to spread"
+        slow = clock[0][0] + STEPS * 0.1
+        many, some = (batches_per_second("async", count, slow, learning, carry) for count in (1000, 30))
+        assert some < many == 1 / (learning + carry), "with a tenth of a second a step, many more than thirty pay"
+        assert lags[0] == (0, 0) and statistics.mean(high for low, high in lags) < 4, "two workers: a batch or two"
+        assert found.min() < 0.5 and found.max() > 1.3, "16 batches later the ratios have spread"
+        assert (advantage - theirs[0].squeeze(-1)).abs().max() < 1e-4, "V-trace by hand is TorchRL's"
+        assert abs(believed_value(torch.ones(256, 32)) - 5) < 0.3, "uncorrected: what it is worth to the player"
+        assert abs(believed_value(probability / 0.5) - 25 / 3) < 0.3, "corrected: near the learner's 9, below it"
+        falls = live.curve("falls")[1]
+        assert statistics.mean(falls[-20:]) < 0.5 * statistics.mean(falls[:5]), "IMPALA learns: it falls less often"
+        assert len(seen) == 80 and statistics.mean(seen) < 4, "from frames a little old"
+        assert copied[:8] == list(range(8)), "copies age until something is sent"
+        assert statistics.mean(copied) > statistics.mean(shared) + 1, "and shared weights do not"
+    """,
+    "13_choosing_a_library": """
+        lengths = {library: len(lines_of(library, "dqn")) for library in libraries}
+        assert min(lengths, key=lengths.get) == "Stable-Baselines3" and max(lengths, key=lengths.get) == "plain PyTorch"
+        assert sum(result["solved"] for result in live.values()) >= len(live) - 1, "the recipe solves it"
+        paces = {library: result["frames"] / result["cpu_seconds"] for library, result in live.items()}
+        assert paces["plain PyTorch"] > paces["TorchRL"], "a TensorDict at every turn has its price"
+        assert not pace or pace["frames"] / pace["cpu_seconds"] < paces["plain PyTorch"], "RLlib's a higher one"
+        assert max(cost["plain PyTorch"], cost["Stable-Baselines3"]) < cost["TorchRL"] < cost["RLlib"]
+        dear = {library: (10**5 + cost[library]) / (10**5 + cost["TorchRL"]) for library in cost}
+        assert all(abs(share - 1) < 0.1 for share in dear.values()), "all near 1 at 100,000"
+    """,
+    "14_tuning": """
+        assert trials[0].setting == default and claim >= trials[0].means[-1], "a search does not end below its start"
+        assert budget <= frames < budget + whole, "no more than one trial over its budget"
+        assert len(trials) * whole > 1.1 * frames, "stopping early paid for more trials"
+        assert difference.mean() > (2 if has_optuna else 1) * error, "tuned beats the first guess on fresh seeds"
+        assert claimed[1] - true[1] > 2 * (claimed[20] - true[20]) > 0, "one seed claims much more than it is worth"
+        assert max(true.values()) > true[20] + 10, "and three settings are too few to choose from"
+        assert min(worth[arm].min() for arm in searches) > worth["first guess"].max(), "tuning paid, ten times of ten"
+        assert min(won) > 30, "no stored winner has few updates"
+        assert front.sum() >= 1 and reached[front].max() == claim, "the best is on the front, whatever it costs"
+    """,
+}
+
+
+def with_claims(path: Path) -> nbformat.NotebookNode:
+    """A notebook as it is, and its claims at its end."""
+    notebook = nbformat.read(path, as_version=4)
+    if path.stem in CLAIMS:
+        notebook.cells.append(nbformat.v4.new_code_cell(textwrap.dedent(CLAIMS[path.stem]).strip(), id="claims"))
+    return notebook
+
+
+if __name__ == "__main__":
+    shutil.rmtree(CLAIMED, ignore_errors=True)
+    CLAIMED.mkdir(parents=True)
+    for path in NOTEBOOKS:
+        nbformat.write(with_claims(path), CLAIMED / path.name)

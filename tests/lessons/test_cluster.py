@@ -1,0 +1,267 @@
+"""`examples/cluster/train.py` where it lives: on two nodes, losing workers, and going on from its checkpoint."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+import torch
+from conftest import ROOT
+
+from course_utils import load_checkpoint
+from course_utils.machine.doctor import extra_install, has_extra
+
+pytestmark = pytest.mark.slow
+FOLDER = ROOT / "examples" / "cluster"
+STOPPED = 3
+BATCH = 512
+needs_ray = pytest.mark.skipif(not has_extra("ray"), reason=f"ray is not installed: {extra_install('ray')}")
+
+
+def wait_until(true, what: str, seconds: float = 240):
+    """What `true` returns, once it is something."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if found := true():
+            return found
+        time.sleep(0.1)
+    raise AssertionError(f"{what}: not within {seconds:g} s")
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
+class Training:
+    """The script, started in a process of its own; what it says goes to a file."""
+
+    def __init__(self, folder: Path, *words: str, **environment: str) -> None:
+        self.checkpoint, self.log = folder / "run.pt", folder / "said.txt"
+        command = [sys.executable, FOLDER / "train.py", "--checkpoint", self.checkpoint, *words]
+        env = {**os.environ, "OMP_NUM_THREADS": "1", **environment}
+        self.process = subprocess.Popen(command, env=env, stdout=self.log.open("w"), stderr=subprocess.STDOUT)
+
+    def said(self) -> str:
+        return self.log.read_text()
+
+    def learned(self) -> list[int]:
+        """The frame after each batch that it has learned from."""
+        return frames_in(self.said())
+
+    def after(self, batches: int) -> None:
+        wait_until(lambda: len(self.learned()) >= batches or self.process.poll() is not None, f"{batches} batches")
+        assert self.process.poll() is None, self.said()
+
+    def end(self, seconds: float = 240) -> int:
+        try:
+            return self.process.wait(seconds)
+        finally:
+            self.kill()
+
+    def kill(self) -> None:
+        for process in self.family():
+            process.kill()
+
+    def family(self) -> list[psutil.Process]:
+        try:
+            me = psutil.Process(self.process.pid)
+            return [*me.children(recursive=True), me]
+        except psutil.NoSuchProcess:
+            return []
+
+    def workers(self) -> list[psutil.Process]:
+        """Spawned workers, without the process that keeps account of shared memory."""
+        return [process for process in self.family()[:-1] if "spawn_main" in " ".join(process.cmdline())]
+
+
+def frames_in(said: str) -> list[int]:
+    return [int(frame) for frame in re.findall(r"^batch \d+ frame (\d+):", said, re.MULTILINE)]
+
+
+@pytest.fixture
+def training(tmp_path):
+    started = []
+
+    def start(*words: str, **environment: str) -> Training:
+        started.append(Training(tmp_path, *words, **environment))
+        return started[-1]
+
+    yield start
+    for each in started:
+        each.kill()
+
+
+def goes_on_from_its_checkpoint(training, frames: int) -> None:
+    """Another process, with another collector, learns on: no batch twice, none left out."""
+    resumed = training("--collector", "single", "--frames", str(frames + 2 * BATCH))
+    assert resumed.end() == 0, resumed.said()
+    assert resumed.learned() == [frames + BATCH, frames + 2 * BATCH], resumed.said()
+
+
+class TestOnOneMachine:
+    def test_a_job_that_is_asked_to_leave_saves_all_it_learned_and_another_goes_on(self, training):
+        run = training("--collector", "async", "--frames", "1000000", "--save-every", "1000000")
+        run.after(3)
+        run.process.send_signal(signal.SIGTERM)
+        assert run.end() == STOPPED, run.said()
+        state = load_checkpoint(run.checkpoint)
+        assert f"frame {state['frames']} is saved" in run.said()
+        assert state["frames"] == run.learned()[-1], "all that was learned, and nothing twice"
+        goes_on_from_its_checkpoint(training, state["frames"])
+
+    def test_workers_that_are_killed_are_replaced_and_learning_goes_on(self, training):
+        run = training("--collector", "async", "--frames", "10240", "--restarts", "1")
+        run.after(2)
+        run.workers()[0].kill()
+        assert run.end() == 0, run.said()
+        assert "Lost a worker at frame" in run.said() and "Going on with 2 new workers" in run.said()
+        assert run.learned() == list(range(BATCH, 10_240 + 1, BATCH)), "no batch twice, none left out"
+
+    def test_a_worker_that_stands_still_ends_the_run_with_a_sentence_and_a_checkpoint(self, training):
+        run = training("--collector", "sync", "--frames", "1000000", "--patience", "45")
+        run.after(2)
+        run.workers()[0].suspend()
+        assert run.end() == STOPPED, run.said()
+        assert "No batch for 45 s: a worker stands still" in run.said()
+        assert load_checkpoint(run.checkpoint)["frames"] == run.learned()[-1]
+
+    def test_a_lost_worker_of_torch_distributed_ends_the_run_in_order_or_is_not_missed(self, training):
+        """Whether torch.distributed notices depends on what the worker was doing; either way nothing is lost."""
+        words = ["--collector", "distributed", "--port", str(free_port())]
+        run = training(*words, "--frames", "20480", "--patience", "60")
+        run.after(2)
+        run.workers()[0].kill()
+        assert run.end() in (0, STOPPED), run.said()
+        assert "Done." in run.said() or "Stopped. Nothing that was learned is lost" in run.said()
+        frames = run.learned()
+        assert frames == list(range(BATCH, frames[-1] + 1, BATCH)), "no batch twice, none left out"
+        assert load_checkpoint(run.checkpoint)["frames"] == frames[-1]
+
+    def test_rpc_collects_as_well(self, training):
+        run = training("--collector", "rpc", "--port", str(free_port()), "--frames", "2048")
+        assert run.end() == 0, run.said()
+        assert run.learned()[-1] >= 2_048
+
+
+def ray_start(folder: str, env: dict, *words: str) -> None:
+    command = [Path(sys.executable).with_name("ray"), "start", "--node-ip-address=127.0.0.1", *words]
+    done = subprocess.run(
+        [*command, "--object-store-memory=100000000", "--disable-usage-stats"],
+        env=env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=180,
+    )
+    assert done.returncode == 0, done.stdout[-3000:]
+
+
+def processes_of(folder: str, name: str = "") -> list[psutil.Process]:
+    """Ray's processes that belong to the cluster in this folder."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            words = " ".join(process.cmdline())
+        except psutil.Error:
+            continue
+        if folder in words and name in words.split(" ")[0]:
+            found.append(process)
+    return found
+
+
+@pytest.fixture
+def cluster():
+    """Two nodes on this machine; only the second one has room for simulators.
+
+    Yields its environment, the address of its job server, and the raylet of the second node.
+    """
+    folder = tempfile.mkdtemp(prefix="r", dir="/tmp")  # Ray's sockets need a short path
+    env = {**os.environ, "RAY_TMPDIR": folder, "RAY_USAGE_STATS_ENABLED": "0", "OMP_NUM_THREADS": "1"}
+    env |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+    port, dashboard = free_port(), free_port()
+    try:
+        words = [f"--port={port}", "--dashboard-host=127.0.0.1", f"--dashboard-port={dashboard}", "--num-cpus=1"]
+        ray_start(folder, env, "--head", *words, "--ray-client-server-port", str(free_port()))
+        head = {process.pid for process in processes_of(folder, "raylet")}
+        resources = '--resources={"simulator": 2}'
+        ray_start(folder, env, f"--address=127.0.0.1:{port}", "--num-cpus=2", resources)
+        second = [process for process in processes_of(folder, "raylet") if process.pid not in head]
+        yield {**env, "RAY_ADDRESS": f"127.0.0.1:{port}"}, f"http://127.0.0.1:{dashboard}", second[0]
+    finally:
+        for process in processes_of(folder):
+            process.kill()
+
+
+@needs_ray
+def test_on_two_nodes_a_job_outlives_an_actor_and_leaves_a_checkpoint_when_the_node_dies(
+    cluster, training, tmp_path, monkeypatch
+):
+    env, job_server, second_node = cluster
+    for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN"):
+        monkeypatch.setenv(name, env[name])
+    from ray.job_submission import JobStatus, JobSubmissionClient
+
+    # Where another test has imported Ray before, the client no longer asks the environment for the token.
+    headers = {"Authorization": f"Bearer {env['RAY_AUTH_TOKEN']}"}
+    client, checkpoint = JobSubmissionClient(job_server, headers=headers), tmp_path / "run.pt"
+    words = ["--collector", "ray", "--resource", "simulator", "--frames", "1000000", "--patience", "90"]
+    command = [sys.executable, "train.py", *words, "--checkpoint", str(checkpoint)]
+    job = client.submit_job(entrypoint=" ".join(command), runtime_env={"working_dir": str(FOLDER)})
+
+    def logs() -> str:
+        return client.get_job_logs(job)
+
+    def actors() -> list[psutil.Process]:
+        children = second_node.children(recursive=True)
+        return [process for process in children if "ray::Collector" in " ".join(process.cmdline())]
+
+    wait_until(lambda: len(frames_in(logs())) >= 3, "a job that learns")
+    assert len(actors()) == 2, "both actors run on the second node"
+    actors()[0].kill()
+    wait_until(lambda: "Going on with 2 new workers" in logs(), "new workers")
+    so_far = len(frames_in(logs()))
+    wait_until(lambda: len(frames_in(logs())) > so_far, "learning goes on")
+
+    second_node.kill()
+    wait_until(lambda: client.get_job_status(job) == JobStatus.FAILED, "the end of the job")
+    said = logs()
+    assert "Stopped. Nothing that was learned is lost" in said, said
+    frames = frames_in(said)
+    assert frames == list(range(BATCH, frames[-1] + 1, BATCH)), "no batch twice, none left out"
+    assert load_checkpoint(checkpoint)["frames"] == frames[-1]
+    goes_on_from_its_checkpoint(training, frames[-1])
+
+
+def test_the_script_learns_as_the_lesson_does(monkeypatch):
+    """Two copies of one learner: they must not drift apart."""
+    monkeypatch.syspath_prepend(FOLDER)
+    import train
+
+    from benchmarks import scaling_out
+
+    lesson: dict = {"seed": 0}
+    exec(scaling_out.code(), lesson)
+    runs = [lesson["build"](0), train.build(0)]
+    envs = train.make_env(0)
+    with torch.no_grad():
+        batch = envs.rollout(train.STEPS, runs[0].player, break_when_any_done=False)
+    torch.manual_seed(1)
+    lesson["learn"](runs[0], batch.clone())
+    torch.manual_seed(1)
+    train.learn(runs[1], batch.clone(), 0.0)
+    weights = [run.loss.state_dict() for run in runs]
+    assert weights[0].keys() == weights[1].keys()
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+    assert runs[0].age.bias == runs[1].age.bias == 1

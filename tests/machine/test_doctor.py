@@ -1,0 +1,188 @@
+"""The doctor's words, on this machine and on broken ones."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import shutil
+import subprocess
+import sys
+import types
+
+import pytest
+
+from course_utils.machine import device, doctor
+from course_utils.views import video
+
+
+def broken_module(monkeypatch, name, error):
+    """Make `import name` raise `error`, whether it was imported before or not."""
+
+    class Finder:
+        def find_spec(self, wanted, path=None, target=None):
+            if wanted == name:
+                raise error
+
+    monkeypatch.delitem(sys.modules, name, raising=False)
+    monkeypatch.setattr(sys, "meta_path", [Finder(), *sys.meta_path])
+
+
+def versions(monkeypatch, **found):
+    real = importlib.metadata.version
+
+    def version(name):
+        if name in found and found[name] is None:
+            raise importlib.metadata.PackageNotFoundError(name)
+        return found.get(name) or real(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", version)
+
+
+def test_this_machine_can_run_the_course():
+    report = doctor.diagnose()
+    assert report.exit_code == 0, str(report)
+    assert {finding.status for finding in report.findings} <= {"ok", "warning"}
+    assert "You are ready to go." in str(report) and "You are ready to go." in report.html
+
+
+def test_the_command_line_prints_the_report():
+    done = subprocess.run([sys.executable, "-m", "course_utils", "doctor"], capture_output=True, text=True)
+    assert done.returncode == 0 and "✔ ok" in done.stdout and "torchrl" in done.stdout
+
+
+def test_a_problem_stops_the_course_and_a_warning_does_not():
+    ok, warning, problem = (doctor.Finding("x", status, "y", "z") for status in ("ok", "warning", "problem"))
+    assert doctor.Report([ok, warning]).exit_code == 0
+    report = doctor.Report([ok, problem])
+    assert report.exit_code == 1
+    assert "✘ problem x: y\n    mend it with:  z" in str(report) and "cannot run here yet" in str(report)
+
+
+def test_torch_that_does_not_match_torchrl_is_explained(monkeypatch):
+    versions(monkeypatch, torch="2.1.0")
+    finding = doctor.check_pairing()
+    assert finding.status == "problem"
+    assert "torch 2.1.0" in finding.text and "do not belong together" in finding.text
+    assert finding.fix.startswith('python -m pip install "torch<') and "torchrl" in finding.fix
+
+
+def test_a_local_build_of_the_right_torch_is_fine(monkeypatch):
+    versions(monkeypatch, torch="2.13.0+cu130")
+    assert doctor.check_pairing().status == "ok"
+
+
+@pytest.mark.parametrize("name", ["torch", "tensordict", "torchrl"])
+def test_a_missing_package_is_named_with_its_command(monkeypatch, name):
+    versions(monkeypatch, **{name: None})
+    finding = doctor.check_pairing()
+    assert (finding.status, finding.text) == ("problem", f"{name} is not installed")
+    assert finding.fix.startswith(f'python -m pip install "{name}')
+
+
+@pytest.mark.parametrize(
+    "error", [ImportError("libtorch.so: undefined symbol: _ZN3c10"), OSError("DLL load failed"), RuntimeError("x\ny")]
+)
+def test_a_compiled_part_that_does_not_fit_is_explained_not_raised(monkeypatch, error):
+    broken_module(monkeypatch, "torchrl", error)
+    finding = doctor.check_pairing()
+    assert finding.status == "problem" and "built for another torch" in finding.text
+    assert str(error).splitlines()[0] in finding.text and "\n" not in finding.text
+    assert "--force-reinstall" in finding.fix
+
+
+def test_an_extension_that_does_not_load_is_only_a_warning(monkeypatch):
+    broken_module(monkeypatch, "torchrl._torchrl", ImportError("undefined symbol"))
+    finding = doctor.check_extension()
+    assert finding.status == "warning" and "PrioritizedSampler" in finding.text
+
+
+def test_an_extension_that_loads_is_said_so(monkeypatch):
+    module = types.ModuleType("torchrl._torchrl")
+    module.SumSegmentTreeFp32 = object
+    monkeypatch.setitem(sys.modules, "torchrl._torchrl", module)
+    assert doctor.check_extension().status == "ok"
+
+
+@pytest.mark.parametrize(
+    ("module", "check", "status"),
+    [
+        ("gymnasium", doctor.check_gymnasium, "problem"),
+        ("av", doctor.check_video, "warning"),
+        ("ipywidgets", doctor.check_widgets, "warning"),
+    ],
+)
+def test_a_package_that_does_not_load_is_named_with_its_command(monkeypatch, module, check, status):
+    monkeypatch.setitem(sys.modules, module, None)
+    finding = check()
+    assert finding.status == status and module in finding.text
+    assert finding.fix.startswith(f'python -m pip install "{module}')
+
+
+def test_an_environment_that_does_not_draw_is_a_warning(monkeypatch):
+    from gymnasium.envs.classic_control.cartpole import CartPoleEnv
+
+    def render(self):
+        raise RuntimeError("No available video device")
+
+    monkeypatch.setattr(CartPoleEnv, "render", render)
+    finding = doctor.check_rendering()
+    assert finding.status == "warning" and "No available video device" in finding.text
+    assert "classic-control" in finding.fix
+
+
+def test_too_old_a_python(monkeypatch):
+    monkeypatch.setattr(doctor.platform, "python_version", lambda: "3.9.18")
+    finding = doctor.check_python()
+    assert finding.status == "problem" and "3.9.18" in finding.text and "PYTHON=" in finding.fix
+
+
+def test_a_full_disk(monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: types.SimpleNamespace(free=2e8))
+    finding = doctor.check_disk()
+    assert finding.status == "warning" and "0.2 GB free" in finding.text and finding.fix
+
+
+def test_a_device_that_is_not_there(monkeypatch):
+    monkeypatch.setenv("COURSE_DEVICE", "cuda:9")
+    finding = doctor.check_device()
+    assert finding.status == "problem" and "COURSE_DEVICE=cuda:9" in finding.text and finding.fix
+
+
+def test_colab_is_recognised(monkeypatch):
+    assert "not Colab" in doctor.check_place().text
+    monkeypatch.setitem(sys.modules, "google.colab", types.ModuleType("google.colab"))
+    assert doctor.check_place().text == "Google Colab"
+
+
+def test_outside_an_installed_course_the_doctor_still_answers(monkeypatch):
+    def unknown(name):
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(importlib.metadata, "requires", unknown)
+    monkeypatch.setattr(importlib.metadata, "metadata", unknown)
+    assert doctor.check_python().status == "ok" and doctor.check_pairing().status == "ok"
+
+
+def test_every_problem_and_warning_shows_its_fix_in_the_table():
+    report = doctor.Report([doctor.Finding("video", "warning", "a < b", "pip install av")])
+    assert "a &lt; b" in report.html and "<code>pip install av</code>" in report.html
+
+
+class TestBrokenMachines:
+    def test_a_package_the_course_does_not_ask_for_is_installed_by_its_name(self):
+        assert doctor.pip_install("no-part-of-the-course") == 'python -m pip install "no-part-of-the-course"'
+
+    def test_pictures_that_cannot_be_drawn_are_a_warning(self, monkeypatch):
+        def no_display(*arguments, **options):
+            raise OSError("libGL is missing")
+
+        monkeypatch.setattr(video, "record_episode", no_display)
+        found = doctor.check_rendering()
+        assert (found.status, found.text) == ("warning", "OSError: libGL is missing") and "gymnasium" in found.fix
+
+    def test_devices_that_cannot_be_listed_are_a_problem(self, monkeypatch):
+        def no_driver():
+            raise RuntimeError("the driver is too old")
+
+        monkeypatch.setattr(device, "available_devices", no_driver)
+        found = doctor.check_device()
+        assert (found.status, found.text) == ("problem", "RuntimeError: the driver is too old") and "torch" in found.fix

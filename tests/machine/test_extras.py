@@ -1,0 +1,65 @@
+"""The optional extras: the doctor knows them all, `make` installs them all, and RLlib's list is Ray's own."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import re
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from course_utils.machine import doctor
+from tools import lock
+
+EXTRAS = lock.pyproject()["project"]["optional-dependencies"]
+
+
+def test_the_doctor_names_every_extra_of_lessons_and_benchmark():
+    assert set(doctor.OPTIONAL) == set(EXTRAS) - {"dev"}
+
+
+def test_the_makefile_installs_every_extra_for_tests_and_benchmark():
+    makefile = (lock.ROOT / "Makefile").read_text()
+    installed = re.search(r"^setup-dev:.*\n\t@.* tools/setup.py (.+)$", makefile, re.MULTILINE).group(1).split()
+    assert set(installed) == set(EXTRAS)
+    assert re.search(r"^bench: setup-dev ", makefile, re.MULTILINE)
+
+
+def test_every_extra_is_installed_where_these_tests_run():
+    assert [extra for extra in doctor.OPTIONAL if not doctor.has_extra(extra)] == []
+
+
+@pytest.mark.parametrize("absent", ["ray", "tree"])
+def test_rllib_is_absent_where_ray_or_what_rllib_adds_to_it_is(monkeypatch, absent):
+    find_spec = importlib.util.find_spec
+    monkeypatch.setattr(doctor.importlib.util, "find_spec", lambda name: None if name == absent else find_spec(name))
+    assert not doctor.has_extra("rllib")
+    assert doctor.has_extra("ray") == (absent != "ray")
+    assert 'rllib absent (python -m pip install "torchrl-course[rllib]")' in doctor.check_extras().text
+
+
+def test_the_rllib_extra_asks_for_what_ray_does_but_for_its_gymnasium():
+    pytest.importorskip("ray", reason=doctor.extra_install("rllib"))
+    asked = [Requirement(line) for line in importlib.metadata.requires("ray")]
+    theirs = {
+        canonicalize_name(line.name): line.specifier
+        for line in asked
+        if line.marker and not line.marker.evaluate({"extra": ""}) and line.marker.evaluate({"extra": "rllib"})
+    }
+    ours = {canonicalize_name(line.name): line.specifier for line in map(Requirement, EXTRAS["rllib"])}
+    assert str(theirs.pop("gymnasium")) == "==1.2.2", "Ray asks for another gymnasium now: is its own extra enough?"
+    assert set(ours) - {"ray"} == set(theirs)
+    for name, range_of_ray in theirs.items():
+        lowest = next(part.version for part in ours[name] if part.operator == ">=")
+        assert range_of_ray.contains(lowest), f"{name} {lowest} is too old for Ray"
+
+
+def test_rllib_runs_with_the_ray_of_the_ray_extra():
+    ranges = {
+        name: next(Requirement(line) for line in EXTRAS[name] if line.startswith("ray"))
+        for name in EXTRAS
+        if name in ("ray", "rllib")
+    }
+    assert ranges["ray"].specifier == ranges["rllib"].specifier
