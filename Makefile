@@ -6,7 +6,7 @@ COURSE := .venv/bin/python
 DEPRECATED_CALLS := error::DeprecationWarning:__main__,error::PendingDeprecationWarning:__main__,error::FutureWarning:__main__
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lab slides site student answers wheelhouse check lint test notebooks lock canary lowest coverage bench bench-page setup-dev python
+.PHONY: help setup lab slides site student answers wheelhouse wheel extras publish colab check lint test notebooks lock canary lowest coverage bench bench-page setup-dev python
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -52,6 +52,18 @@ student: setup-dev  ## notebooks for a class into build/student: no solutions, n
 
 answers: setup-dev  ## notebooks with their solutions open into build/answers; and a zip
 	@$(COURSE) -m tools.copies answers
+
+wheel: setup  ## the course as one file, to put beside a notebook on Colab
+	@$(COURSE) -m tools.wheel
+
+extras: python  ## install what single lessons use besides (NAME=minari, or ray, rllib, sb3, tuning)
+	@$(PYTHON) tools/setup.py $(if $(NAME),$(NAME),$(error Name one: make extras NAME=minari))
+
+publish: setup-dev  ## once you have a public repository: let all links and set-up cells lead there (ADDRESS=https://...)
+	@$(COURSE) -m tools.publish "$(ADDRESS)"
+
+colab: setup-dev  ## run the course with what Colab carries; 5 GB, half an hour (LIST=file: with a newer list of Colab's)
+	@$(COURSE) -m tools.colab $(if $(LIST),--list "$(LIST)")
 
 wheelhouse: setup  ## all wheels for this platform into build/wheelhouse; then, offline: make lab WHEELHOUSE=dir
 	@$(COURSE) -m tools.wheelhouse

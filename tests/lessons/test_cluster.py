@@ -19,7 +19,7 @@ import torch
 from conftest import ROOT
 
 from course_utils import load_checkpoint
-from course_utils.machine.doctor import extra_install, has_extra
+from course_utils.machine.extras import extra_install, has_extra
 
 pytestmark = pytest.mark.slow
 FOLDER = ROOT / "examples" / "cluster"

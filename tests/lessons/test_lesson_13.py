@@ -18,7 +18,7 @@ from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from benchmarks import libraries
 from course_utils import library_scripts, load_results
-from course_utils.machine.doctor import extra_install, has_extra
+from course_utils.machine.extras import extra_install, has_extra
 from course_utils.runs import shipped
 from tools import lock
 

@@ -16,11 +16,9 @@ import pytest
 import torch
 
 from benchmarks import tuning
-from course_utils.machine import doctor
+from course_utils.machine import extras
 
-needs_optuna = pytest.mark.skipif(
-    importlib.util.find_spec("optuna") is None, reason='pip install "torchrl-course[tuning]"'
-)
+needs_optuna = pytest.mark.skipif(importlib.util.find_spec("optuna") is None, reason=extras.extra_install("tuning"))
 
 
 def definitions() -> dict:
@@ -157,7 +155,7 @@ def test_random_search_starts_with_the_first_guess_and_stays_within_ranges_and_b
 
 def test_without_optuna_the_lesson_says_so_and_searches_on_its_own(monkeypatch, tmp_path, capsys):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(doctor.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(extras.importlib.util, "find_spec", lambda name: None)
     space = definitions()
     assert space["has_optuna"] is False and "optuna" not in space
     assert "left out" in space["dashboard"]("slice", "words")

@@ -16,7 +16,7 @@ from bs4 import BeautifulSoup
 from conftest import ROOT
 
 from tools import browser, site, slides
-from tools.notebooks import lessons, repository
+from tools.course import Publication, lessons
 
 PLACES = site.sources()
 NOTEBOOKS = [f"{place.removesuffix('.ipynb')}.html" for place in PLACES if place.endswith(".ipynb")]
@@ -52,21 +52,35 @@ ONE_OF_EACH_TOKEN = """() => {
 @pytest.mark.parametrize(
     ("link", "place", "wanted"),
     [
-        ("REPO/blob/main/docs/glossary.md#td-error", "notebooks/01_environments.ipynb", "../docs/glossary.md#td-error"),
+        (
+            "REPO/blob/0123abc/docs/glossary.md#td-error",
+            "notebooks/01_environments.ipynb",
+            "../docs/glossary.md#td-error",
+        ),
         ("02_tensordict.ipynb", "notebooks/01_environments.ipynb", "02_tensordict.ipynb"),
         ("notebooks/07_dqn.ipynb", "index.md", "notebooks/07_dqn.ipynb"),
         ("../README.md#two-commands", "docs/teaching.md", "../index.md#two-commands"),
-        ("../benchmarks/results", "docs/benchmark.md", "REPO/tree/main/benchmarks/results"),
-        ("LICENSE", "index.md", "REPO/blob/main/LICENSE"),
-        ("REPO/blob/main/pyproject.toml", "notebooks/01_environments.ipynb", "REPO/blob/main/pyproject.toml"),
+        ("../benchmarks/results", "docs/benchmark.md", "REPO/tree/0123abc/benchmarks/results"),
+        ("LICENSE", "index.md", "REPO/blob/0123abc/LICENSE"),
+        ("REPO/blob/0123abc/pyproject.toml", "notebooks/01_environments.ipynb", "REPO/blob/0123abc/pyproject.toml"),
         ("#2-four-plans", "docs/teaching.md", "#2-four-plans"),
         ("https://arxiv.org/abs/2108.13264", "docs/benchmark.md", "https://arxiv.org/abs/2108.13264"),
         ("nowhere.md", "docs/teaching.md", "nowhere.md"),
     ],
 )
-def test_a_link_leads_to_a_page_where_there_is_one_and_else_to_the_repository(link, place, wanted):
-    link, wanted = (address.replace("REPO", repository()) for address in (link, wanted))
+def test_a_link_leads_to_a_page_where_there_is_one_and_else_to_the_repository(monkeypatch, link, place, wanted):
+    published = Publication("https://example.org/owner/name", "0123abc")
+    monkeypatch.setattr(site, "publication", lambda: published)
+    link, wanted = (address.replace("REPO", published.address) for address in (link, wanted))
     assert site.relinked(f"see [it]({link}).", place, PLACES) == f"see [it]({wanted})."
+
+
+def test_without_an_address_words_that_linked_to_what_is_no_page_are_words(monkeypatch):
+    monkeypatch.setattr(site, "publication", lambda: None)
+    assert (
+        site.relinked("[a](../benchmarks/results) and [b](glossary.md)", "docs/benchmark.md", PLACES)
+        == "a and [b](glossary.md)"
+    )
 
 
 def test_minutes_stand_below_their_heading():

@@ -1,4 +1,4 @@
-"""Other Pythons of this machine, for the tests that ask what they say of the course."""
+"""Other Pythons of this machine, for who asks what they say of the course."""
 
 from __future__ import annotations
 
