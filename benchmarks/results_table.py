@@ -12,9 +12,11 @@ def summarise(runs: dict[str, dict]) -> dict:
 
     Returns:
         `seeds`, `solved`, medians of `frames` and `seconds`, and `slowest`, the largest seconds; `training`, the median
-        of seconds without validation, where that was recorded.
+        of seconds without validation, where that was recorded. Seconds are those of the runs that have any: what was
+        added on another CPU has none.
     """
-    seconds = [run["seconds"] for run in runs.values()]
+    timed = [run for run in runs.values() if "seconds" in run]
+    seconds = [run["seconds"] for run in timed]
     found = {
         "seeds": len(runs),
         "solved": sum(run["test_return"] >= SOLVED for run in runs.values()),
@@ -22,8 +24,8 @@ def summarise(runs: dict[str, dict]) -> dict:
         "seconds": statistics.median(seconds),
         "slowest": max(seconds),
     }
-    if all("validation_seconds" in run for run in runs.values()):
-        found["training"] = statistics.median(run["seconds"] - run["validation_seconds"] for run in runs.values())
+    if all("validation_seconds" in run for run in timed):
+        found["training"] = statistics.median(run["seconds"] - run["validation_seconds"] for run in timed)
     return found
 
 

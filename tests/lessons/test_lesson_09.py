@@ -13,9 +13,9 @@ from statistics import median
 import jupytext
 import pytest
 import torch
+from benchmarks.continuous_control import FIRST_SEED, LESSON, PENDULUM_SOLVED, code, names
 
 from benchmarks import store
-from benchmarks.continuous_control import FIRST_SEED, LESSON, PENDULUM_SOLVED, code, names
 
 MARK = "  # <- changed"
 
