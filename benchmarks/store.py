@@ -42,8 +42,9 @@ class Store:
 
         Runs made by other code or with other versions are forgotten: a median over both would mean nothing. So are
         arms that no longer exist. Another machine alone leaves frames and success as they are. Seconds stay those of
-        the machine that was first: runs added on another one are stored without theirs, so that no reader of the
-        file can mix them. Where there is nothing but seconds, the runs of another machine are forgotten.
+        the machine that was first: runs added on another one are stored without theirs (facts called `seconds` or
+        `..._seconds`), so that no reader of the file can mix them. Where there is nothing but seconds, the runs of
+        another machine are forgotten.
 
         Args:
             group: the group's name.
