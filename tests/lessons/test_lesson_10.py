@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks import offline_cartpole
+from benchmarks.groups import offline
 from course_utils.machine import doctor, extras
 
 
@@ -24,7 +24,7 @@ def space(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(io.StringIO()):
         patch.chdir(tmp_path_factory.mktemp("lesson"))
         patch.setenv("MINARI_DATASETS_PATH", "set by the lesson")
-        exec(offline_cartpole.definitions(), found)
+        exec(offline.code(), found)
         found["settings"] = replace(found["settings"], part_frames=300, updates=3)
         yield found
 
@@ -132,7 +132,7 @@ def test_the_players_collector_is_shut_down_however_far_they_train(space, monkey
 
 
 def test_every_arm_of_the_benchmark_names_a_method_of_the_lesson(space):
-    assert {method for _, _, method in offline_cartpole.ARMS.values()} == set(space["methods"])
+    assert {method for _, _, method in offline.ARMS.values()} == set(space["methods"])
 
 
 def test_an_absent_extra_is_asked_for_with_its_command(monkeypatch, capsys):

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
-import io
 import os
 import warnings
 from types import SimpleNamespace
 
 import gymnasium as gym
-import jupytext
 import numpy as np
 import pytest
 import torch
 
-from benchmarks import tuning
+from benchmarks.lesson_code import defining_code, run_code
 from course_utils.machine import extras
 
 needs_optuna = pytest.mark.skipif(importlib.util.find_spec("optuna") is None, reason=extras.extra_install("tuning"))
@@ -23,12 +20,7 @@ needs_optuna = pytest.mark.skipif(importlib.util.find_spec("optuna") is None, re
 
 def definitions() -> dict:
     """All of the lesson's cells that only define something."""
-    cells = [cell for cell in jupytext.read(tuning.LESSON, fmt="py:percent").cells if cell.cell_type == "code"]
-    code = [cell.source for cell in cells if not tuning.NOT_NEEDED & set(cell.metadata.get("tags", []))]
-    found: dict = {"seed": 0}
-    with contextlib.redirect_stdout(io.StringIO()):
-        exec("\n".join(code), found)
-    return found
+    return run_code(defining_code("14_tuning", to_the_end=True), seed=0)
 
 
 @pytest.fixture

@@ -6,82 +6,28 @@ frames and updates can cost, the same frames and updates in Stable-Baselines3 (S
 
 from __future__ import annotations
 
-import functools
+import statistics
 import time
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 
 import gymnasium as gym
+import matplotlib.pyplot as plt
 import torch
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
+from matplotlib.figure import Figure
 
-from benchmarks import dqn_cartpole, peers
+from benchmarks import dqn_cartpole, sb3_cartpole
+from benchmarks.figures import heights
 from benchmarks.group import Group
+from benchmarks.lesson_code import seeds
+from benchmarks.section import Arms, Section, counted, per_cent, table, upper
+from benchmarks.stopwatch import Stopwatch, replaced
+from course_utils.views.plotting import PALETTE, use_course_style
 
 FRAMES = 5_120
 COLLECTING = "collector"
 REST = "the rest of the loop"
-
-
-class Stopwatch:
-    """Tells how the time of a run is shared out: each part's own time, without the parts it calls.
-
-    Attributes:
-        seconds: for each part.
-        calls: for each part.
-    """
-
-    def __init__(self) -> None:
-        self.seconds: defaultdict[str, float] = defaultdict(float)
-        self.calls: Counter[str] = Counter()
-        self._open: list[tuple[str, list[float]]] = []
-        self._blind = 0
-
-    def part(self, name: str, function: Callable, *, within: str = "", whole: bool = False) -> Callable:
-        """`function`, timed from now on.
-
-        Args:
-            name: of the part.
-            function: what to time.
-            within: count calls only while this part is the one that runs.
-            whole: count all it calls as its own.
-        """
-
-        @functools.wraps(function)
-        def timed(*args, **kwargs):
-            if self._blind or (within and (not self._open or self._open[-1][0] != within)):
-                return function(*args, **kwargs)
-            inner: list[float] = []
-            self._open.append((name, inner))
-            self._blind += whole
-            start = time.perf_counter()
-            try:
-                return function(*args, **kwargs)
-            finally:
-                spent = time.perf_counter() - start
-                self._blind -= whole
-                self._open.pop()
-                self.seconds[name] += spent - sum(inner)
-                self.calls[name] += 1
-                if self._open:
-                    self._open[-1][1].append(spent)
-
-        return timed
-
-
-@contextmanager
-def replaced(owner: object, attribute: str, value: object) -> Iterator[None]:
-    mine = attribute in vars(owner)
-    before = getattr(owner, attribute)
-    setattr(owner, attribute, value)
-    try:
-        yield
-    finally:
-        if mine:
-            setattr(owner, attribute, before)
-        else:
-            delattr(owner, attribute)
 
 
 def parts() -> list[tuple[str, object, str, str]]:
@@ -150,8 +96,8 @@ def sb3_loop(seed: int, frames: int) -> tuple[float, int]:
     """The same frames and updates in SB3."""
     lesson = dqn_cartpole.definitions(seed)
     start = time.perf_counter()
-    model, _ = peers.same_recipe(seed, lesson)
-    peers.quiet(model)
+    model, _ = sb3_cartpole.same_recipe(seed, lesson)
+    sb3_cartpole.quiet(model)
     model.learn(frames)
     return time.perf_counter() - start, model._n_updates
 
@@ -197,13 +143,14 @@ def raw_updates(settings, updates: int) -> float:
     return time.perf_counter() - start
 
 
-def measure(seed: int, frames: int = FRAMES) -> dict:
+def one_repeat(seed: int, frames: int) -> dict:
     """One repeat of all four.
 
     Raises:
         RuntimeError: SB3 did not do the same number of updates as the lesson, so their seconds cannot be compared.
     """
-    peers.warm_up(peers.OURS), peers.warm_up(peers.SAME_RECIPE)
+    dqn_cartpole.warm_up()
+    sb3_cartpole.warm_up(sb3_cartpole.same_recipe)
     settings = dqn_cartpole.definitions(seed)["settings"]
     ours, updates = lesson_loop(seed, frames)
     stepping, updating = raw_stepping(settings, frames), raw_updates(settings, updates)
@@ -221,12 +168,127 @@ def measure(seed: int, frames: int = FRAMES) -> dict:
     }
 
 
+def measure(arm: str, seed: int) -> dict[str, dict]:
+    return {arm: one_repeat(seed, FRAMES)}
+
+
+# What is said and drawn
+
+
+def repeats_of(arms: Arms) -> list[dict]:
+    return list(arms["act two"].values()) if arms else []
+
+
+def loop_ratios(repeats: Sequence[dict]) -> dict[str, list[float]]:
+    """The lesson's loop without validation, as a multiple of the least possible and of SB3, for each repeat."""
+    return {
+        "bound": [repeat["lesson"] / (repeat["raw stepping"] + repeat["raw updates"]) for repeat in repeats],
+        "SB3": [repeat["lesson"] / repeat["SB3"] for repeat in repeats],
+    }
+
+
+def median_over(repeats: Sequence[dict], fact: str) -> float:
+    return statistics.median(repeat[fact] for repeat in repeats)
+
+
+def times(ratios: Sequence[float]) -> str:
+    return f"{statistics.median(ratios):.2f} times ({min(ratios):.2f} to {max(ratios):.2f})"
+
+
+def loops_figure(repeats: Sequence[dict]) -> tuple[Figure, str]:
+    """Seconds of the lesson's loop, of SB3's and of the least possible, for the same frames and updates."""
+    use_course_style()
+    figure, axes = plt.subplots(figsize=(8, 2.6))
+    stepping, updates, ours, theirs = (
+        [repeat[name] for repeat in repeats] for name in ("raw stepping", "raw updates", "lesson", "SB3")
+    )
+    least = [a + b for a, b in zip(stepping, updates, strict=True)]
+    rows = {"the least possible": least, "lesson 07": ours, "SB3, the same recipe": theirs}
+    medians = [statistics.median(values) for values in rows.values()]
+    axes.barh(list(rows), medians, color=PALETTE["sky"])
+    for row, (name, values) in enumerate(rows.items()):
+        label = f"  {medians[row]:.2f} s, {medians[row] / medians[0]:.1f} x"
+        axes.text(max(values), row, label, verticalalignment="center")
+        axes.scatter(values, heights(row, len(values)), color="black", s=9, gid=name, zorder=3)
+    axes.set(
+        xlabel="seconds without validation (a dot: one repeat)", xlim=(0, 1.35 * max(max(v) for v in rows.values()))
+    )
+    axes.invert_yaxis()
+    axes.grid(axis="y", visible=False)
+    words = ", ".join(f"{name} {median:.2f}" for name, median in zip(rows, medians, strict=True))
+    return figure, f"Bars. Median seconds for the same frames and updates: {words}."
+
+
+def shares(repeats: Sequence[dict]) -> dict[str, tuple[float, float]]:
+    """For each part its mean seconds in a run, and its share of all seconds of all runs."""
+    total = sum(repeat["run"]["seconds"] for repeat in repeats)
+    spent = {
+        name: sum(repeat["run"]["parts"].get(name, 0.0) for repeat in repeats) for name in repeats[0]["run"]["parts"]
+    }
+    return {name: (seconds / len(repeats), seconds / total) for name, seconds in spent.items()}
+
+
+def parts_figure(repeats: Sequence[dict]) -> tuple[Figure, str]:
+    """Where the seconds of a run go, part by part."""
+    use_course_style()
+    found = shares(repeats)
+    figure, axes = plt.subplots(figsize=(8, 4.2))
+    bars = axes.barh(list(found), [100 * share for _, share in found.values()], color=PALETTE["sky"])
+    axes.bar_label(bars, [f"{seconds:.2f} s, {100 * share:.0f} %" for seconds, share in found.values()], padding=4)
+    axes.set(xlabel="share of a run's seconds (%)", xlim=(0, 125 * max(share for _, share in found.values())))
+    axes.invert_yaxis()
+    axes.grid(axis="y", visible=False)
+    words = ", ".join(f"{name} {100 * share:.0f} %" for name, (_, share) in found.items())
+    return figure, f"Bars. Share of a run's seconds: {words}."
+
+
+def tell(section: Section, arms: Arms) -> None:
+    repeats = repeats_of(arms)
+    found, ratios = shares(repeats), loop_ratios(repeats)
+    section.show("parts", parts_figure(repeats))
+    largest = sorted(found, key=lambda name: -found[name][1])[:3]
+    section.answer(
+        "Most of a run's seconds go into "
+        + ", ".join(f"{name} ({per_cent(found[name][1])})" for name in largest)
+        + ". How near is the loop, without validation, to what the machine allows?"
+    )
+    section.show("loops", loops_figure(repeats))
+    section.say(
+        f"The lesson's loop takes {times(ratios['bound'])} the least possible ("
+        f"{median_over(repeats, 'raw stepping'):.2f} s of stepping, {median_over(repeats, 'raw updates'):.2f} s of "
+        f"updates), and {times(ratios['SB3'])} the seconds of "
+        "Stable-Baselines3 for the same frames and updates (median and range over the repeats).",
+        table(
+            ["part", "seconds in a run (mean)", "share"],
+            [[name, f"{seconds:.3f}", per_cent(share)] for name, (seconds, share) in found.items()],
+        ),
+    )
+    section.measured(
+        f"{counted(len(repeats), 'repeat')}, in each of them all four one after the other on one pinned core with one "
+        f"thread: the lesson's loop over {repeats[0]['frames']:,} frames without validation; the least possible, which "
+        "is to step Gymnasium's vector of environments so often and to do the same "
+        f"{repeats[0]['updates']:,} updates of the same sizes in plain PyTorch; the same frames and updates in "
+        "Stable-Baselines3; and one whole run of act two with a stopwatch around each part, validation (*evaluation*) "
+        "included. A part's time is its own, without the parts it calls: *collector* is what the collector adds to "
+        f"policy and environment. *{upper(REST)}* is what no stopwatch saw."
+    )
+    section.limits(
+        "The stopwatches themselves cost about a microsecond a call. The least possible is not quite reachable: it "
+        "neither stores frames nor asks the policy."
+    )
+
+
 GROUP = Group(
+    name="time",
+    order=140,
+    question="Where does the time go?",
+    tell=tell,
     file="time",
-    jobs=lambda count: [("act two", seed) for seed in dqn_cartpole.seeds(count)],
-    measure=lambda arm, seed: {arm: measure(seed)},
+    jobs=lambda count: [("act two", seed) for seed in seeds(count)],
+    measure=measure,
     arms=lambda: ["act two"],
     code=dqn_cartpole.recipe_code,
     repeats=5,
     pinned=True,
+    only_seconds=True,
 )

@@ -1,28 +1,30 @@
-"""How cost grows: frames per second over the number of environments, time of an update over its sizes."""
+"""How frames per second grow with the number of environments."""
 
 from __future__ import annotations
 
-import functools
 import time
 from collections.abc import Callable
-from dataclasses import replace
 
 import gymnasium as gym
-import torch
+import matplotlib.pyplot as plt
 from gymnasium.vector import AutoresetMode
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
 from torchrl.envs import GymEnv, GymWrapper, ParallelEnv, PendulumEnv, SerialEnv
 
-from benchmarks import dqn_cartpole
+from benchmarks.figures import draw_growth
 from benchmarks.group import Group
+from benchmarks.section import Arms, Section
+from benchmarks.tables import growth, growth_table
+from course_utils.views.plotting import use_course_style
 
 COUNTS = [1, 4, 16, 64, 256]
 WORKERS = [1, 2, 4]
-BATCH_SIZES = [32, 128, 512, 1024, 4096]
-WIDTHS = [64, 128, 256, 512, 1024]
+REPEATS = 3
 SECONDS = 0.4  # one repeat lasts at least so long
 
 
-# Environments: Pendulum with random actions, in the ways of running many that lesson 01 teaches
+# Pendulum with random actions, in the ways of running many that lesson 01 teaches
 
 
 def make_pendulum() -> GymEnv:
@@ -87,57 +89,53 @@ def counts_of(way: str) -> list[int]:
     return WORKERS if way == "ParallelEnv" else COUNTS
 
 
-# Updates: the lesson's own `learn`
+def measure(way: str, count: int) -> dict[str, dict]:
+    return {way: {"frames_per_second": frames_per_second(way, count, REPEATS)}}
 
 
-@functools.cache
-def filled_run(**changes):
-    """The lesson's definitions with changed settings, and a run whose buffer holds its first frames."""
-    space = dqn_cartpole.definitions(seed=0)
-    space["settings"] = replace(space["settings"], **changes)
-    space["validate"] = lambda run: 0.0
-    run = space["build"](0)
-    space["train"](run, dqn_cartpole.first_frames(space["settings"]))
-    return space, run
+# What is said and drawn
 
 
-def wait_for(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
+def environments_figure(arms: Arms) -> tuple[Figure, str]:
+    use_course_style()
+    figure, axes = plt.subplots(figsize=(9, 4.2))
+    words = draw_growth(axes, arms, "frames_per_second")
+    axes.yaxis.set_major_locator(LogLocator())
+    axes.set(xlabel="copies of the environment", ylabel="frames per second")
+    axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
+    return figure, f"Lines. Frames per second over copies of the environment: {'; '.join(words)}."
 
 
-def update_milliseconds(repeats: int, seconds: float = SECONDS, **changes) -> list[float]:
-    """Milliseconds of one update of the lesson's `learn` with changed settings, measured several times."""
-    space, run = filled_run(**changes)
-    found = []
-    for _ in range(repeats):
-        wait_for(space["device"])
-        start, updates = time.perf_counter(), 0
-        while time.perf_counter() - start < seconds:
-            space["learn"](run)
-            wait_for(space["device"])
-            updates += space["settings"].updates
-        found.append(round(1_000 * (time.perf_counter() - start) / updates, 4))
-    return found
+def tell(section: Section, arms: Arms) -> None:
+    section.show("environments", environments_figure(arms))
+    gains = [(name, *growth(arm, "frames_per_second")) for name, arm in arms.items()]
+    section.answer(
+        "Frames per second with many copies, as a multiple of those with few: "
+        + "; ".join(f"{name} {ratio:.1f} ({low} to {high} copies)" for name, low, high, ratio in gains)
+        + "."
+    )
+    section.say("Frames per second, by the number of copies:", growth_table(arms, "frames_per_second", "{:,.0f}"))
+    section.measured(
+        "Pendulum with random actions, in the ways of running many that lesson 01 teaches; one thread per process, "
+        "each point after a warm-up, median of three repeats (all are drawn). ParallelEnv starts a process per copy "
+        "and was measured for a few only."
+    )
+    section.limits(
+        "A step of Pendulum costs next to nothing, so this is the cost of the machinery. With a simulator that takes "
+        "milliseconds a step, ParallelEnv wins; lesson 01 shows it."
+    )
 
 
-REPEATS = 3
-SIZES = {"batch_size": BATCH_SIZES, "width": WIDTHS}
-
-ENVIRONMENTS = Group(
+GROUP = Group(
+    name="environments",
+    order=150,
+    question="How do frames per second grow with the number of environments?",
+    tell=tell,
     file="scaling",
     jobs=lambda count: [(way, number) for way in WAYS for number in counts_of(way)],
-    measure=lambda way, number: {way: {"frames_per_second": frames_per_second(way, number, REPEATS)}},
+    measure=measure,
     arms=lambda: list(WAYS),
     code=lambda: "",
     repeats=1,
-)
-UPDATES = Group(
-    file="scaling",
-    jobs=lambda count: [(setting, size) for setting, sizes in SIZES.items() for size in sizes],
-    measure=lambda setting, size: {setting: {"milliseconds": update_milliseconds(REPEATS, **{setting: size})}},
-    arms=lambda: list(SIZES),
-    code=dqn_cartpole.recipe_code,
-    repeats=1,
-    pinned=True,
+    only_seconds=True,
 )

@@ -1,9 +1,7 @@
-"""Lesson 07 beside Stable-Baselines3 (SB3): the same judge, the same stopping rule, the same core.
+"""Stable-Baselines3 (SB3) under lesson 07's judge: the same validation, the same stopping rule, the same exam.
 
 After each block of updates the lesson's own `evaluate` plays its validation episodes; at its stopping score the run
-ends, and the weights that were validated best sit the exam. What validation costs is
-recorded apart. RL-Zoo's settings are those of the repository DLR-RM/rl-baselines3-zoo: `CartPole-v1` in
-hyperparams/dqn.yml (at commit ce95481b) and hyperparams/ppo.yml (at commit 208b6fdf).
+ends, and the weights that were validated best sit the exam. What validation costs is recorded apart.
 """
 
 from __future__ import annotations
@@ -17,12 +15,6 @@ import torch
 from tensordict.nn import TensorDictModule
 
 from benchmarks import dqn_cartpole
-from benchmarks.group import Group
-
-OURS = "TorchRL DQN, this recipe"
-SAME_RECIPE = "SB3 DQN, this recipe"
-ZOO_DQN = "SB3 DQN, RL-Zoo settings"
-ZOO_PPO = "SB3 PPO, RL-Zoo settings"
 
 
 def same_recipe(seed: int, lesson: dict):
@@ -57,54 +49,6 @@ def same_recipe(seed: int, lesson: dict):
         device="cpu",
     )
     return model, settings.max_frames
-
-
-def zoo_dqn(seed: int, lesson: dict):
-    from stable_baselines3 import DQN
-    from stable_baselines3.common.env_util import make_vec_env
-
-    model = DQN(
-        "MlpPolicy",
-        make_vec_env("CartPole-v1", n_envs=1),
-        learning_rate=2.3e-3,
-        batch_size=64,
-        buffer_size=100_000,
-        learning_starts=1_000,
-        gamma=0.99,
-        target_update_interval=10,
-        train_freq=256,
-        gradient_steps=128,
-        exploration_fraction=0.16,
-        exploration_final_eps=0.04,
-        policy_kwargs={"net_arch": [256, 256]},
-        seed=seed,
-        device="cpu",
-    )
-    return model, 50_000
-
-
-def zoo_ppo(seed: int, lesson: dict):
-    from stable_baselines3 import PPO
-    from stable_baselines3.common.env_util import make_vec_env
-
-    model = PPO(
-        "MlpPolicy",
-        make_vec_env("CartPole-v1", n_envs=8),
-        n_steps=32,
-        batch_size=256,
-        gae_lambda=0.8,
-        gamma=0.98,
-        n_epochs=20,
-        ent_coef=0.0,
-        learning_rate=lambda left: left * 1e-3,  # "lin_0.001" in RL-Zoo: in a straight line to 0
-        clip_range=lambda left: left * 0.2,
-        seed=seed,
-        device="cpu",
-    )
-    return model, 100_000
-
-
-PEERS = {SAME_RECIPE: same_recipe, ZOO_DQN: zoo_dqn, ZOO_PPO: zoo_ppo}
 
 
 def greedy_agent(model, scale: torch.Tensor) -> TensorDictModule:
@@ -156,6 +100,14 @@ def make_judge(lesson: dict, scale: torch.Tensor):
     return Judge()
 
 
+@functools.cache
+def warm_up(make: Callable) -> None:
+    """Pay for what the first training of such a model costs once, before anything is timed."""
+    model, _ = make(0, dqn_cartpole.definitions(seed=0))
+    quiet(model)
+    model.learn(1_536)
+
+
 def quiet(model) -> None:
     """Without a logger of its own, SB3 makes a folder for each run."""
     from stable_baselines3.common.logger import Logger
@@ -164,7 +116,12 @@ def quiet(model) -> None:
 
 
 def run_sb3(make: Callable, seed: int) -> dict:
-    """Train one SB3 model to the lesson's stopping score or its own cap, then the exam. As `train_and_test`."""
+    """Train one SB3 model to the lesson's stopping score or its own cap, then the exam. As `train_and_test`.
+
+    Args:
+        make: from a seed and what the lesson defines to a model and its cap on frames.
+        seed: of the run.
+    """
     lesson = dqn_cartpole.definitions(seed)
     scale = torch.tensor(lesson["settings"].input_scale) if make is same_recipe else torch.ones(4)
     judge = make_judge(lesson, scale)
@@ -182,35 +139,3 @@ def run_sb3(make: Callable, seed: int) -> dict:
             "curve": judge.curve,
         }
     )
-
-
-@functools.cache
-def warm_up(name: str) -> None:
-    """Pay for what the first training of this arm costs once, before anything is timed."""
-    if name == OURS:
-        return dqn_cartpole.warm_up()
-    model, _ = PEERS[name](0, dqn_cartpole.definitions(seed=0))
-    quiet(model)
-    model.learn(1_536)
-
-
-def run_peer(name: str, seed: int) -> dict:
-    warm_up(name)
-    if name == OURS:
-        return dqn_cartpole.train_and_test(dqn_cartpole.definitions(seed), seed)
-    return run_sb3(PEERS[name], seed)
-
-
-def arms() -> list[str]:
-    return [OURS, *PEERS]
-
-
-GROUP = Group(
-    file="07_dqn",
-    jobs=lambda count: [(name, seed) for seed in dqn_cartpole.seeds(count) for name in arms()],
-    measure=lambda name, seed: {name: run_peer(name, seed)},
-    arms=arms,
-    code=dqn_cartpole.recipe_code,
-    repeats=10,
-    pinned=True,
-)

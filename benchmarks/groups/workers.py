@@ -1,49 +1,30 @@
-"""What more workers bring, by kind of collector, and what V-trace makes of old frames: lesson 12.
+"""What more workers bring, by kind of collector: lesson 12.
 
-Speeds are those of `examples/cluster/train.py`, playing and learning, beside a single process in the same run. The
-staleness runs are the lesson's own definitions, over seeds that were not used to find its settings.
+Speeds are those of `examples/cluster/train.py`, playing and learning, beside a single process in the same run.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
-import functools
 import gc
 import importlib.util
-import io
 import os
 import socket
 import statistics
 import sys
 import time
-
-import jupytext
+from collections.abc import Callable
 
 from benchmarks.group import Group
+from benchmarks.section import Arms, Section, table
 from benchmarks.store import ROOT
 
-LESSON = ROOT / "lessons" / "12_scaling_out.py"
 EXAMPLE = ROOT / "examples" / "cluster"
-NEEDED = ["12-stale", "12-exam"]
-NOT_NEEDED = {"parameters", "exercise", "solution", "look"}
-FIRST_SEED = 100  # the settings were found on smaller seeds
-LAGS = {  # batches that the player lags behind, and whether V-trace corrects for it
-    "fresh": (0, True),
-    "4 old, V-trace": (4, True),
-    "4 old, not corrected": (4, False),
-    "20 old, V-trace": (20, True),
-    "20 old, not corrected": (20, False),
-}
-
 WORKERS = {"sync": [1, 2, 4], "async": [1, 2, 4, 8], "ray": [2], "distributed": [2], "rpc": [2]}
 SLOW = 0.05  # seconds a step; a sleep, so that many workers share two cores
 SLOW_LEARNER = 0.4  # seconds more to learn from a batch; a sleep as well, as if a GPU were at work
 BATCH_FRAMES = 512  # of a worker of the example
 AS_IT_IS, BUSY_LEARNER = 1_000, 2_000  # added to the keys of runs without any sleep, and of those with both
-
-
-# Speed
 
 
 def collector_of(example, kind: str, workers: int, step_seconds: float):
@@ -77,7 +58,7 @@ def halves(example, step_seconds: float, slept: float, batches: int = 4) -> tupl
     return statistics.median(played[1:]), statistics.median(learned[1:])
 
 
-def speed(kind: str, key: int) -> dict[str, dict]:
+def measure(kind: str, key: int) -> dict[str, dict]:
     """Frames per second of one kind with so many workers.
 
     Returns:
@@ -129,62 +110,66 @@ def times_one_process(run: dict) -> float:
     return run["frames_per_second"] * (run["simulate"] + run["learn"]) / BATCH_FRAMES
 
 
-def speed_jobs(count: int) -> list[tuple[str, int]]:
+def jobs(count: int) -> list[tuple[str, int]]:
     kinds = [kind for kind in WORKERS if kind != "ray" or importlib.util.find_spec("ray")]
     slow = [(kind, workers) for kind in kinds for workers in WORKERS[kind]]
     busy = [(kind, BUSY_LEARNER + workers) for kind in ("sync", "async") for workers in (1, 2, 4, 8)]
     return slow + [(kind, AS_IT_IS + 2) for kind in ("sync", "async")] + busy
 
 
-# Staleness
+def tell(section: Section, arms: Arms) -> None:
+    rows = [
+        [
+            kind,
+            str(run["workers"]),
+            f"{1_000 * run['step_seconds']:.0f}",
+            f"{1_000 * run['learn_slept']:.0f}",
+            f"{run['frames_per_second']:,.0f}",
+            f"{times_one_process(run):.1f}",
+            "-" if run["carry"] is None else f"{1_000 * run['carry']:.1f}",
+        ]
+        for kind, runs in arms.items()
+        for run in runs.values()
+    ]
+    quick_learner = most(arms, lambda run: run["step_seconds"] and not run["learn_slept"])
+    busy_learner = most(arms, lambda run: run["step_seconds"] and run["learn_slept"])
+    section.answer(
+        "With a simulator that sleeps, frames per second as a multiple of one process beside it: "
+        f"{quick_learner}. Where the learner sleeps as well: {busy_learner}."
+    )
+    heads = ["workers", "ms slept a step", "ms slept to learn", "frames/s", "times one process", "ms to carry a batch"]
+    section.say(table(["collector", *heads], rows))
+    section.measured(
+        "Playing and learning with `examples/cluster/train.py`, 16 CartPoles in each worker, 512 frames a batch; one "
+        "run of each kind and number, and one process alone just before it. To carry: how long a batch that is ready "
+        "takes to arrive."
+    )
+    section.limits(
+        "One run each, on a machine that did other things as well: read the multiples, not the frames per second. Who "
+        "sleeps needs no core, so this says nothing of many workers that compute, nor of a network."
+    )
 
 
-@functools.cache
-def code() -> str:
-    """The lesson's cells that define something; those that look at a run are left out.
-
-    Raises:
-        LookupError: the lesson has no cell with an id that is needed.
-    """
-    cells = [cell for cell in jupytext.read(LESSON, fmt="py:percent").cells if cell.cell_type == "code"]
-    ids = [cell.metadata.get("id") for cell in cells]
-    if missing := set(NEEDED) - set(ids):
-        raise LookupError(f"{LESSON.name} has no cell with the id {' and '.join(sorted(missing))}")
-    wanted = cells[: ids.index(NEEDED[-1]) + 1]
-    return "\n".join(cell.source for cell in wanted if not NOT_NEEDED & set(cell.metadata.get("tags", [])))
+def most(arms: Arms, wanted: Callable[[dict], float]) -> str:
+    """What the most workers bring, for each kind of which there are such runs."""
+    found = {kind: [run for run in runs.values() if wanted(run)] for kind, runs in arms.items()}
+    return "; ".join(
+        f"{kind} {times_one_process(runs[-1]):.1f} with {runs[-1]['workers']} workers"
+        for kind, runs in found.items()
+        if runs
+    )
 
 
-def staleness(arm: str, seed: int) -> dict[str, dict]:
-    """One training with a player that lags behind, and its exam.
-
-    Returns:
-        For the arm: `test_return`, frames, and the processor's seconds of training.
-    """
-    space: dict = {"seed": seed}
-    with contextlib.redirect_stdout(io.StringIO()):
-        exec(code(), space)
-    lag, corrected = LAGS[arm]
-    start = time.process_time()
-    run = space["train_stale"](seed, lag, corrected)
-    seconds = time.process_time() - start
-    score = space["examine"](run)
-    return {arm: {"test_return": round(score, 1), "frames": run.frames, "cpu_seconds": round(seconds, 1)}}
-
-
-SPEED = Group(
+GROUP = Group(
+    name="workers",
+    order=110,
+    question="What do more workers bring, by kind of collector?",
+    tell=tell,
     file="12_scaling_out",
-    jobs=speed_jobs,
-    measure=speed,
+    jobs=jobs,
+    measure=measure,
     arms=lambda: list(WORKERS),
     code=(EXAMPLE / "train.py").read_text,
     repeats=1,
-)
-STALENESS = Group(
-    file="12_scaling_out",
-    jobs=lambda count: [(arm, seed) for seed in range(FIRST_SEED, FIRST_SEED + count) for arm in LAGS],
-    measure=staleness,
-    arms=lambda: list(LAGS),
-    code=code,
-    repeats=20,
-    alone=False,
+    only_seconds=True,
 )
