@@ -14,6 +14,7 @@ import nbformat
 import pytest
 from bs4 import BeautifulSoup
 from conftest import ROOT
+from decks import slides_of
 
 from tools import browser, site, slides
 from tools.course import Publication, lessons
@@ -438,3 +439,34 @@ def test_the_decks_are_two_clicks_away_on_screen_and_on_paper(reader):
     for address in decks:
         page.goto(address)
         assert page.locator("section h1").first.is_visible()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("deck", DECKS, ids=lambda deck: deck.stem)
+def test_no_slide_overflows_and_no_deck_asks_for_anything(deck, built, chromium):
+    from axe_playwright_python.sync_playwright import Axe
+
+    page, asked = chromium.new_page(viewport={"width": 1280, "height": 720}), []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto((built / "slides" / f"{deck.stem}.html").as_uri())
+    too_large = page.locator("section[data-marpit-pagination]").evaluate_all(
+        "all => all.filter(s => s.scrollHeight > s.clientHeight || s.scrollWidth > s.clientWidth || "
+        "[...s.querySelectorAll('pre')].some(p => p.scrollWidth > p.clientWidth))"
+        ".map(s => s.dataset.marpitPagination + ' ' + s.querySelector('h1')?.innerText)"
+    )
+    assert too_large == []
+    assert [url for url in asked if not url.startswith(("file:", "data:", "blob:"))] == []
+    found = Axe().run(page, options={"runOnly": ["color-contrast", "image-alt"]}).response["violations"]
+    assert not found, [node["html"][:200] for item in found for node in item["nodes"]]
+    page.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("deck", DECKS, ids=lambda deck: deck.stem)
+def test_the_pdf_of_a_deck_has_a_page_and_a_note_for_every_slide(deck, built):
+    from pypdf import PdfReader
+
+    printed = PdfReader(built / "slides" / f"{deck.stem}.pdf").pages
+    assert len(printed) == len(slides_of(deck))
+    notes = [annotation.get_object().get("/Contents", "") for page in printed for annotation in page.get("/Annots", [])]
+    assert sum("Minutes:" in note for note in notes) == len(printed)
