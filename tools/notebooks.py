@@ -163,7 +163,8 @@ def fill_placeholders(notebook: NotebookNode, lesson: Path) -> None:
     for cell in notebook.cells:
         if cell.cell_type == "markdown" and "{{" in cell.source:
             cell.source = re.sub(r"{{table (\w+) (\w+)}}", lambda found: result_table(*found.groups()), cell.source)
-            cell.source = cell.source.replace("{{course map}}", course_map(folder="").rstrip())
+            if "{{course map}}" in cell.source:  # it takes reading all lessons
+                cell.source = cell.source.replace("{{course map}}", course_map(folder="").rstrip())
             cell.source = cell.source.replace("{{colab}}", last_run_on_colab())
             if following:
                 cell.source = cell.source.replace("{{next title}}", course_of(following[0])["title"])
@@ -307,19 +308,28 @@ def build(lesson: Path, force: bool = False) -> None:
     """Generate, execute and write one notebook; where only its text changed, it is not executed again.
 
     Raises:
-        LessonError: as `generate` and `execute`, or the notebook is over 1 MB.
+        LessonError: as `generate`, `execute` and `write`.
     """
     notebook, path = generate(lesson), NOTEBOOKS / f"{lesson.stem}.ipynb"
     if not force and path.exists() and keep_outputs(notebook, nbformat.read(path, as_version=4)):
         print(f"{lesson.stem}: new text, outputs as they were")
     else:
         execute(notebook, lesson.stem)
+    write(notebook, lesson)
+
+
+def write(notebook: NotebookNode, lesson: Path) -> None:
+    """Write a lesson's executed notebook.
+
+    Raises:
+        LessonError: it is over 1 MB.
+    """
     text = nbformat.writes(notebook) + "\n"
     if len(text) > MAX_BYTES:
         raise LessonError(
             f"{lesson.stem}: {len(text) / 1e6:.1f} MB, more than {MAX_BYTES / 1e6:g}; shrink its pictures."
         )
-    path.write_text(text)
+    (NOTEBOOKS / f"{lesson.stem}.ipynb").write_text(text)
 
 
 def how_to_get_it() -> str:
@@ -373,6 +383,11 @@ def build_all(force: bool = False) -> None:
                 print(f"{lesson.stem}: unchanged")
     except LessonError as error:
         sys.exit(f"\n{error}")
+    write_documents()
+
+
+def write_documents() -> None:
+    """Bring the documents that quote the lessons up to date."""
     README.write_text(readme(README.read_text()))
     CONTRIBUTING.write_text(filled(CONTRIBUTING.read_text(), {"colab": last_run_on_colab() + "\n"}))
     misconceptions.write()

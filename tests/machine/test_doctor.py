@@ -9,6 +9,7 @@ import sys
 import types
 
 import pytest
+from broken_machine import versions
 
 from course_utils.machine import device, doctor
 from course_utils.views import video
@@ -24,17 +25,6 @@ def broken_module(monkeypatch, name, error):
 
     monkeypatch.delitem(sys.modules, name, raising=False)
     monkeypatch.setattr(sys, "meta_path", [Finder(), *sys.meta_path])
-
-
-def versions(monkeypatch, **found):
-    real = importlib.metadata.version
-
-    def version(name):
-        if name in found and found[name] is None:
-            raise importlib.metadata.PackageNotFoundError(name)
-        return found.get(name) or real(name)
-
-    monkeypatch.setattr(importlib.metadata, "version", version)
 
 
 def test_this_machine_can_run_the_course():

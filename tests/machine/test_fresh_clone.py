@@ -12,10 +12,9 @@ import nbformat
 import pytest
 import yaml
 from conftest import ROOT
-from lab_process import Lab, environment_of_a_newcomer, fresh_copy, status_of
+from lab_process import INSTALL_SECONDS, Lab, environment_of_a_newcomer, fresh_copy, status_of
 
 pytestmark = pytest.mark.slow
-INSTALL_SECONDS = 900
 EVERY_FILE_IS_THERE = """
 import importlib.metadata
 for distribution in importlib.metadata.distributions():

@@ -1,18 +1,15 @@
-"""Damaged files, full disks, no permission: a clear sentence, and what was written before is still there."""
+"""Checkpoints: whole, damaged, foreign, or not written; what was written before is still there."""
 
 from __future__ import annotations
 
 import os
 import pickle
 import sys
-import tempfile
 import zipfile
-from pathlib import Path
-from unittest.mock import MagicMock
 
 import pytest
 import torch
-from broken_machine import disk_full_after, random_faults, rights_of_nobody
+from broken_machine import RunsCode, disk_full_after, folder_of_somebody_else, random_faults, rights_of_nobody
 
 from course_utils.runs.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 
@@ -39,27 +36,12 @@ def saved(tmp_path):
 
 @pytest.fixture
 def theirs():
-    """A folder of somebody else, once its permissions are set; nobody can look into pytest's own."""
-    with tempfile.TemporaryDirectory() as parent:
-        Path(parent).chmod(0o755)
-        folder = Path(parent) / "theirs"
-        folder.mkdir()
+    with folder_of_somebody_else() as folder:
         yield folder
-        folder.chmod(0o755)
 
 
 def names(folder) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
-
-
-class RunsCode:
-    """An object that, when it is unpickled, makes a folder; a stranger's would do worse."""
-
-    def __init__(self, folder):
-        self.folder = str(folder)
-
-    def __reduce__(self):
-        return os.mkdir, (self.folder,)
 
 
 class TestCheckpointThatIsRead:
@@ -181,119 +163,3 @@ class TestCheckpointThatCannotBeWritten:
         with pytest.raises(CheckpointError, match="could not be loaded again"):
             save_checkpoint({"frames": 2, "settings": RunsCode(tmp_path / "trap")}, saved)
         assert load_checkpoint(saved)["frames"] == 1 and not (tmp_path / "trap").exists()
-
-
-class TestReplayBuffer:
-    """The lesson on buffers saves them in both ways, and shows which one notices damage."""
-
-    @staticmethod
-    def buffer(frames=0):
-        from tensordict import TensorDict
-        from torchrl.data import LazyTensorStorage, TensorDictReplayBuffer
-
-        buffer = TensorDictReplayBuffer(storage=LazyTensorStorage(50), batch_size=3)
-        if frames:
-            buffer.extend(TensorDict({"x": torch.arange(frames), "next": {"r": torch.rand(frames)}}, [frames]))
-        return buffer
-
-    def test_one_saved_as_a_checkpoint_goes_on_as_it_would_have(self, tmp_path):
-        first, second = self.buffer(70), self.buffer()
-        save_checkpoint(first.state_dict(), tmp_path / "buffer.pt")
-        second.load_state_dict(load_checkpoint(tmp_path / "buffer.pt"))
-        samples = []
-        for buffer in (first, second):
-            buffer.extend(self.buffer(8)[:].set("next", {"r": torch.ones(8)}))
-            torch.manual_seed(0)
-            samples.append(buffer.sample())
-        assert (first[:] == second[:]).all() and (samples[0] == samples[1]).all()
-
-    def test_a_dump_in_a_folder_that_is_cut_short_is_loaded_without_a_word(self, tmp_path):
-        """Should TorchRL come to notice it, lesson 05 has to be written anew."""
-        self.buffer(70).dumps(tmp_path / "dump")
-        file = tmp_path / "dump" / "storage" / "x.memmap"
-        file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
-        loaded = self.buffer()
-        loaded.loads(tmp_path / "dump")
-        assert len(loaded) == 50 and (loaded[:]["x"][25:] == 0).all()
-
-    def test_a_dump_in_a_folder_can_run_code_when_it_is_loaded(self, tmp_path):
-        """Should TorchRL come to refuse it, lesson 05 has to be written anew."""
-        self.buffer(70).dumps(tmp_path / "dump")
-        (tmp_path / "dump" / "prefetch.pkl").write_bytes(pickle.dumps(RunsCode(tmp_path / "the code ran")))
-        self.buffer().loads(tmp_path / "dump")
-        assert (tmp_path / "the code ran").exists()
-
-    def test_one_that_was_saved_as_a_checkpoint_and_cut_short_is_refused(self, tmp_path):
-        path = tmp_path / "buffer.pt"
-        save_checkpoint(self.buffer(70).state_dict(), path)
-        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-        with pytest.raises(CheckpointError, match="cut short"):
-            load_checkpoint(path)
-
-
-def logged(folder) -> list[float]:
-    """What a logger left on disk, read as lesson 06 reads it."""
-    if text := next(folder.rglob("loss.csv"), None):
-        lines = text.read_text().split("\n")[:-1]  # what follows the last line break was cut off
-        return [float(line.split(",")[1]) for line in lines]
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
-    events = EventAccumulator(str(next(folder.rglob("events*")).parent), size_guidance={"scalars": 0}).Reload()
-    return [event.value for event in events.Scalars("train/loss")]
-
-
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-class TestLogger:
-    @pytest.fixture(params=["CSVLogger", "TensorboardLogger"])
-    def make_logger(self, request):
-        import torchrl.record
-
-        return getattr(torchrl.record, request.param)
-
-    def test_a_full_disk_stops_the_run_and_what_was_logged_before_is_there(self, make_logger, tmp_path):
-        logger = make_logger("run", log_dir=str(tmp_path))
-        size = random_faults().randrange(500, 3_000)
-        with disk_full_after(size), pytest.raises(OSError, match="File too large"):
-            for step in range(100_000):
-                logger.log_scalar("train/loss", float(step), step=step)
-        found = logged(tmp_path)
-        assert len(found) >= 8 and found == list(range(len(found))), f"full after {size} bytes"
-
-    def test_a_folder_of_somebody_else_is_named(self, make_logger, theirs):
-        theirs.chmod(0o555)
-        with rights_of_nobody(), pytest.raises(PermissionError, match="Permission denied: .*run"):
-            make_logger("run", log_dir=str(theirs))
-
-
-class TestVideo:
-    """Without PyAV, and where drawing fails: see TestVideo in test_helpers.py."""
-
-    def test_where_the_encoder_lacks_h264_a_strip_stands_in_and_the_reason_is_named(self, monkeypatch):
-        import av
-
-        from course_utils import record_episode, show_video
-
-        open_container = av.open
-
-        def open_without_h264(*args, **options):
-            container = open_container(*args, **options)
-            proxy = MagicMock(wraps=container)
-            proxy.__enter__.return_value = proxy
-            proxy.__exit__.side_effect = lambda *_: container.close()
-            proxy.add_stream.side_effect = lambda codec, **settings: container.add_stream(
-                codec.replace("libx264", "not_built_in"), **settings
-            )
-            return proxy
-
-        monkeypatch.setattr(av, "open", open_without_h264)
-        view = show_video(record_episode("CartPole-v1"))
-        assert "<video" not in view.html and "<img" in view.html
-        assert "no video: UnknownCodecError: not_built_in" in view.text
-
-    def test_a_machine_without_a_display_draws_all_the_same(self, monkeypatch):
-        from course_utils import record_episode
-
-        for name in ("DISPLAY", "WAYLAND_DISPLAY", "SDL_VIDEODRIVER"):
-            monkeypatch.delenv(name, raising=False)
-        episode = record_episode("CartPole-v1", max_steps=3)
-        assert not episode.problem and len(episode.frames) == len(episode.rewards) + 1 and episode.frames.std() > 10
