@@ -1,6 +1,7 @@
 """No small slip is accepted: each generated mutant of each solution is refused, or named with the reason why not.
 
-Two and a half thousand mutants cost about twenty seconds of one core; who changes an exercise runs its part: `-k "[7.1]"`.
+Two and a half thousand mutants cost about twenty seconds of one core; who changes an exercise runs its own part:
+`-k "[7.1]"`.
 """
 
 from __future__ import annotations

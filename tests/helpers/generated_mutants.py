@@ -248,9 +248,12 @@ def other_calls(call: ast.Call) -> Iterator[ast.AST]:
         yield from (ast.Call(ast.Name(other, ast.Load()), arguments, keywords) for other in twins(function.id))
         if function.id == "range":
             yield from (ast.Call(function, moved, keywords) for moved in each_moved(arguments))
-    elif isinstance(function, ast.Attribute) and function.attr in REDUCTIONS and arguments:
-        if not any(keyword.arg == "keepdim" for keyword in keywords):
-            yield ast.Call(function, arguments, [*keywords, ast.keyword("keepdim", ast.Constant(True))])
+    elif isinstance(function, ast.Attribute) and reduces_without_keepdim(call):
+        yield ast.Call(function, arguments, [*keywords, ast.keyword("keepdim", ast.Constant(True))])
+
+
+def reduces_without_keepdim(call: ast.Call) -> bool:
+    return call.func.attr in REDUCTIONS and bool(call.args) and "keepdim" not in [word.arg for word in call.keywords]
 
 
 def each_moved(nodes: list[ast.AST]) -> Iterator[list[ast.AST]]:

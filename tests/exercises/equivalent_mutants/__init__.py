@@ -1,7 +1,7 @@
 """Generated mutants of a solution that are right answers, too, each with the reason; one module per lesson.
 
-A mutant's name shows the lines in which it differs from the solution. Who adds one here has made sure that no input that
-the exercise's text allows could tell the two apart; else the exercise has to draw such an input.
+A mutant's name shows the lines in which it differs from the solution. Who adds one here has made sure that no input the
+exercise's text allows could tell the two apart; else the exercise has to draw such an input.
 """
 
 import importlib
