@@ -62,8 +62,14 @@ class Draw:
     """The source of an exercise's random inputs; a seed makes them repeatable."""
 
     def __init__(self, seed: int) -> None:
+        self._seed = seed
         self._torch = torch.Generator().manual_seed(seed)
         self._python = random.Random(seed)
+
+    def turn(self, of: int) -> int:
+        """Whose turn it is, from 0 to `of - 1`: draws whose seeds follow one another take turns, so that none of `of`
+        situations is missing in a check."""
+        return self._seed % of
 
     def normal(self, *shape: int) -> torch.Tensor:
         """Standard normal numbers of this shape."""
