@@ -410,9 +410,7 @@ EXERCISES = [
             ),
             Mutant(
                 "distance with its sign",
-                lambda log_prob, old_log_prob, eps: (
-                    ((log_prob - old_log_prob).exp() - 1 > 1 + eps).float().mean()
-                ),
+                lambda log_prob, old_log_prob, eps: ((log_prob - old_log_prob).exp() - 1 > 1 + eps).float().mean(),
                 "You subtract 1 from the ratio and compare with 1 + eps. Either `ratio` against 1 - eps and 1 + eps, or "
                 "`(ratio - 1).abs()` against eps.",
             ),
@@ -429,9 +427,7 @@ EXERCISES = [
             ),
             Mutant(
                 "difference of probabilities",
-                lambda log_prob, old_log_prob, eps: (
-                    ((log_prob.exp() - old_log_prob.exp()).abs() > eps).float().mean()
-                ),
+                lambda log_prob, old_log_prob, eps: ((log_prob.exp() - old_log_prob.exp()).abs() > eps).float().mean(),
                 "You subtract one probability from the other. The limits are for their *ratio*: subtract the "
                 "logarithms, then take `exp`.",
             ),
@@ -500,9 +496,7 @@ EXERCISES = [
             ),
             Mutant(
                 "logarithm added",
-                lambda log_prob, old_log_prob: (
-                    ((log_prob - old_log_prob).exp() - 1 + (log_prob - old_log_prob)).mean()
-                ),
+                lambda log_prob, old_log_prob: ((log_prob - old_log_prob).exp() - 1 + (log_prob - old_log_prob)).mean(),
                 "You add the logarithm of the ratio. Subtract it: only so do the two cancel for small steps, and the "
                 "rest is never negative.",
             ),
@@ -525,8 +519,7 @@ EXERCISES = [
             Mutant(
                 "expectation under the new policy",
                 lambda log_prob, old_log_prob: (
-                    (log_prob - old_log_prob).exp() * (log_prob - old_log_prob)
-                    - ((log_prob - old_log_prob).exp() - 1)
+                    (log_prob - old_log_prob).exp() * (log_prob - old_log_prob) - ((log_prob - old_log_prob).exp() - 1)
                 ).mean(),
                 "This estimates the KL the other way round, from the new policy to the old one. Write the mean of "
                 "ratio - 1 - log ratio.",
