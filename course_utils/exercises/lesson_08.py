@@ -53,14 +53,7 @@ def _updates(draw: Draw) -> dict:
     moved = torch.tensor([0.05, -0.05, 0.6, -0.6] * 2 * rounds) + 0.02 * draw.normal(8 * rounds)
     sign = torch.tensor([1.0, 1.0, 1.0, 1.0, -1.0, -1.0, -1.0, -1.0] * rounds)
     advantage = sign * (0.5 + draw.normal(8 * rounds).abs())
-    log_prob = (old + moved).requires_grad_()
-    return {"log_prob": log_prob, "old_log_prob": old, "advantage": advantage, "eps": draw.uniform(0.15, 0.3)}
-
-
-def _loss_that_can_train(loss, inputs: dict) -> dict:
-    if loss is None:
-        raise TypeError("nothing was returned")
-    return {"loss": loss, "gradient": isinstance(loss, torch.Tensor) and loss.requires_grad}
+    return {"log_prob": old + moved, "old_log_prob": old, "advantage": advantage, "eps": draw.uniform(0.15, 0.3)}
 
 
 def _clipped_loss(log_prob, old_log_prob, advantage, eps, pick=torch.min):
@@ -179,8 +172,8 @@ EXERCISES = [
             Mutant(
                 "copies in one row",
                 _in_one_row,
-                "You lay the copies end to end, so the last episode of a row goes on in the row of the next copy. Begin "
-                "with nothing carried over in each row.",
+                "You lay the copies end to end, so the last episode of a row goes on in the row of the next copy. "
+                "Begin with nothing carried over in each row.",
             ),
             Mutant(
                 "own reward discounted",
@@ -200,7 +193,7 @@ EXERCISES = [
         tests="The smaller of the two products, entry by entry; its mean, with the sign of a loss.",
         draw=_updates,
         reference=_clipped_loss,
-        probe=_loss_that_can_train,
+        gradient=("log_prob",),
         mutants=[
             Mutant(
                 "sign",
@@ -347,16 +340,19 @@ EXERCISES = [
                     .mul(advantage)
                     .mean()
                 ),
-                "You clip where the advantage is positive, and then on both sides. Take the smaller product everywhere: "
-                "it cuts off above for good actions, and below for bad ones.",
+                "You clip where the advantage is positive, and then on both sides. Take the smaller product "
+                "everywhere: it cuts off above for good actions, and below for bad ones.",
             ),
             Mutant(
-                "no gradient",
-                lambda log_prob, old_log_prob, advantage, eps: _clipped_loss(
-                    log_prob.detach(), old_log_prob, advantage, eps
+                "half the gradient",
+                lambda log_prob, old_log_prob, advantage, eps: (
+                    -torch.min(
+                        (log_prob - old_log_prob).exp() * advantage,
+                        (log_prob - old_log_prob).exp().detach().clamp(1 - eps, 1 + eps) * advantage,
+                    ).mean()
                 ),
-                "The right number, but no gradient reaches `log_prob`, so nothing could learn from it. Return a "
-                "tensor, without `item` or `detach`.",
+                "The right number, but where the ratio is inside the limits only half of the gradient reaches "
+                "`log_prob`: the other half ends at the clipped ratio, which is cut off from it. Use no `detach`.",
             ),
         ],
     ),
@@ -406,19 +402,20 @@ EXERCISES = [
             Mutant(
                 "the ratio itself",
                 lambda log_prob, old_log_prob, eps: ((log_prob - old_log_prob).exp() > eps).float().mean(),
-                "You compare the ratio itself with eps. A ratio of 1 has not moved at all: ask for `(ratio - 1).abs()`.",
+                "You compare the ratio itself with eps. A ratio of 1 has not moved at all: ask for `(ratio - "
+                "1).abs()`.",
             ),
             Mutant(
                 "distance with its sign",
                 lambda log_prob, old_log_prob, eps: ((log_prob - old_log_prob).exp() - 1 > 1 + eps).float().mean(),
-                "You subtract 1 from the ratio and compare with 1 + eps. Either `ratio` against 1 - eps and 1 + eps, or "
-                "`(ratio - 1).abs()` against eps.",
+                "You subtract 1 from the ratio and compare with 1 + eps. Either `ratio` against 1 - eps and 1 + eps, "
+                "or `(ratio - 1).abs()` against eps.",
             ),
             Mutant(
                 "everybody is outside",
                 lambda log_prob, old_log_prob, eps: torch.ones(()),
-                "Every frame is counted: each ratio is above the lower limit *or* below the upper one. Outside is below "
-                "the lower or above the upper.",
+                "Every frame is counted: each ratio is above the lower limit *or* below the upper one. Outside is "
+                "below the lower or above the upper.",
             ),
             Mutant(
                 "0.2 hard-wired",
@@ -531,6 +528,7 @@ EXERCISES = [
         tests="The normal density of the number that was drawn, corrected by how much the line was squeezed there.",
         draw=_torques,
         reference=_log_prob,
+        tolerance=1e-4,  # many add 1e-6 before they take the logarithm
         mutants=[
             Mutant(
                 "no correction",

@@ -228,7 +228,8 @@ EXERCISES = [
                 lambda reward, next_values, terminated, truncated, gamma: (
                     reward + gamma * next_values.amin(0) * ~(terminated & truncated)
                 ),
-                "You stop only where both flags are True. Nothing follows a `terminated` step, whatever the clock says.",
+                "You stop only where both flags are True. Nothing follows a `terminated` step, whatever the clock "
+                "says.",
             ),
             Mutant(
                 "sum of both",

@@ -176,6 +176,7 @@ EXERCISES = [
         tests="The mean of minus the log-probability of the recorded action: cross-entropy.",
         draw=_choices,
         reference=_cloning_loss,
+        gradient=("logits",),
         mutants=[
             Mutant(
                 "no log",
@@ -219,8 +220,8 @@ EXERCISES = [
             Mutant(
                 "all actions of the batch",
                 lambda logits, action: -logits.log_softmax(1)[:, action].mean(),
-                "`[:, action]` takes from *every* row the actions of the whole batch. Each row has one recorded action: "
-                "`gather`, or `[torch.arange(len(action)), action]`.",
+                "`[:, action]` takes from *every* row the actions of the whole batch. Each row has one recorded "
+                "action: `gather`, or `[torch.arange(len(action)), action]`.",
             ),
             Mutant(
                 "all actions",
@@ -323,8 +324,8 @@ EXERCISES = [
             Mutant(
                 "all actions of the batch",
                 lambda values, action: (values.logsumexp(1, keepdim=True) - values[:, action]).mean(),
-                "`[:, action]` takes from *every* row the actions of the whole batch. Each row has one recorded action: "
-                "`gather`, or `[torch.arange(len(action)), action]`.",
+                "`[:, action]` takes from *every* row the actions of the whole batch. Each row has one recorded "
+                "action: `gather`, or `[torch.arange(len(action)), action]`.",
             ),
             Mutant(
                 "one for each state",
