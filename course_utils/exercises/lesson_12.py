@@ -361,7 +361,7 @@ EXERCISES = [
             Mutant(
                 "longest means alone",
                 lambda machines, simulate, learn, needs_fresh_frames: _which(
-                    machines, learn - 1e-9, simulate, needs_fresh_frames
+                    machines, learn + 1e-9, simulate, needs_fresh_frames
                 ),
                 "The comparison is the wrong way round, and equal times count for workers. `Collector` if "
                 "`simulate <= learn`.",
