@@ -18,7 +18,7 @@ def _times_perhaps_even(draw: Draw) -> dict:
     # quicker than learning, one is enough.
     match draw.turn(3):
         case 0:
-            return {"simulate": int(draw.integers(2, 6)) * 0.09375, "learn": 0.03125, "carry": 0.0625}
+            return {"simulate": int(draw.integers(2, 6)) / 16, "learn": 1 / 64, "carry": 3 / 64}
         case 1:
             return _times(draw)
     return {"simulate": draw.uniform(0.005, 0.02), "learn": draw.uniform(0.02, 0.05), "carry": draw.uniform(0.06, 0.1)}
@@ -355,7 +355,7 @@ EXERCISES = [
                     "MultiSyncCollector": "MultiSyncDataCollector",
                     "MultiAsyncCollector": "MultiaSyncDataCollector",
                 }[_which(machines, simulate, learn, needs_fresh_frames)],
-                "Your choice is right, but these are the names that older versions of TorchRL use. They are in the "
+                "Your choice is right, but these are the names that older versions of TorchRL use. Today's are in the "
                 "table above.",
             ),
             Mutant(
