@@ -86,6 +86,7 @@ def _ages(draw: Draw) -> dict:
     lag[1, :] = limit + 1  # a worker that is too old as a whole
     lag[2, 0] = 0
     lag[3, :] = draw.integers(0, limit + 1, steps, 1)  # and one that is young enough as a whole
+    lag = lag[draw.normal(workers).argsort()]
     return {"trained_on": (batches - lag).float(), "batches": batches, "limit": limit}
 
 
