@@ -62,15 +62,15 @@ def _clipped_loss(log_prob, old_log_prob, advantage, eps, pick=torch.min):
 
 
 def _probabilities(draw: Draw) -> dict:
-    # Some ratios lie between exp(-eps) and 1 - eps, where the logarithm is not the ratio, some above 2 + eps and some
-    # below eps, where the ratio is not its distance from 1.
+    # Some ratios lie between exp(-eps) and 1 - eps, where the logarithm is not the ratio, some so far above that their
+    # logarithm is beyond 1 + eps, and some below eps, where the ratio is not its distance from 1.
     frames, eps = int(draw.integers(48, 80)), draw.uniform(0.25, 0.35)
     old = -1 - draw.normal(frames).abs()
     moved = 0.25 * draw.normal(frames) - 0.05
     moved[:8] = math.log(1 - 0.98 * eps)
     moved[8:12] = math.log(1 + 1.5 * eps)
     moved[12:18] = math.log(1 - 1.5 * eps)
-    moved[18:20], moved[20:23] = math.log(2 + 2 * eps), math.log(0.5 * eps)
+    moved[18], moved[19], moved[20:23] = 1.2 + eps, 1.0, math.log(0.5 * eps)
     return {"log_prob": old + moved, "old_log_prob": old, "eps": eps}
 
 
@@ -507,6 +507,43 @@ EXERCISES = [
                 "ratio minus one",
                 lambda log_prob, old_log_prob: ((log_prob - old_log_prob).exp() - 1).mean(),
                 "This is the first half, the mean of the ratio minus 1. Subtract the logarithm of the ratio.",
+            ),
+            Mutant(
+                "mean before exp",
+                lambda log_prob, old_log_prob: (
+                    (log_prob - old_log_prob).mean().exp() - 1 - (log_prob - old_log_prob).mean()
+                ),
+                "You take the mean of the logarithms first, and `exp` of that. The mean comes last: ratio - 1 - log "
+                "ratio for each action, then their mean.",
+            ),
+            Mutant(
+                "absolute logarithms",
+                lambda log_prob, old_log_prob: (log_prob - old_log_prob).abs().mean(),
+                "This is the mean size of the logarithm of the ratio. It is never negative, but no estimate of the KL: "
+                "write ratio - 1 - log ratio.",
+            ),
+            Mutant(
+                "squared logarithms",
+                lambda log_prob, old_log_prob: (log_prob - old_log_prob).pow(2).mean(),
+                "This is the mean square of the logarithm of the ratio, about twice the KL. Write ratio - 1 - log "
+                "ratio.",
+            ),
+            Mutant(
+                "weighted with the ratio",
+                lambda log_prob, old_log_prob: ((log_prob - old_log_prob).exp() * (log_prob - old_log_prob)).mean(),
+                "You weigh the logarithm with the ratio. The actions were drawn by the old policy, so no weights are "
+                "needed: ratio - 1 - log ratio.",
+            ),
+            Mutant(
+                "weighted with the probability",
+                lambda log_prob, old_log_prob: (old_log_prob.exp() * (old_log_prob - log_prob)).mean(),
+                "You weigh with the probability once more. The actions were *drawn* by the old policy, so likely ones "
+                "are frequent already: take plain means.",
+            ),
+            Mutant(
+                "one for each action",
+                lambda log_prob, old_log_prob: (log_prob - old_log_prob).exp() - 1 - (log_prob - old_log_prob),
+                "You return a number for each action. The mean is missing.",
             ),
             Mutant(
                 "a minus too many",

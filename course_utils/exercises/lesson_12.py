@@ -34,17 +34,18 @@ def _speed_up(workers, simulate, learn, carry):
 
 
 # One machine or more; playing takes longer, as long, or less; fresh frames or not.
-_SITUATIONS = list(itertools.product([False, True], [3.0, 1.0, 0.3], [False, True]))
+_SITUATIONS = list(itertools.product([False, True], ["longer", "as long", "less"], [False, True]))
 
 
 def _machines(draw: Draw) -> dict:
     # They take turns: the answer is one word, and if they were drawn, most checks would lack a situation that tells
     # right from wrong.
-    several, longer, fresh = _SITUATIONS[draw.turn(len(_SITUATIONS))]
+    several, playing, fresh = _SITUATIONS[draw.turn(len(_SITUATIONS))]
     learn = draw.uniform(0.05, 0.2)
+    factor = {"longer": draw.uniform(1.02, 1.4), "as long": 1.0, "less": draw.uniform(0.6, 0.98)}[playing]
     return {
         "machines": (2 if fresh else int(draw.integers(2, 9))) if several else 1,
-        "simulate": learn * longer,
+        "simulate": learn * factor,
         "learn": learn,
         "needs_fresh_frames": fresh,
     }
@@ -79,7 +80,8 @@ def _always_many(machines, simulate, learn, needs_fresh_frames):
 
 
 def _ages(draw: Draw) -> dict:
-    batches, limit = int(draw.integers(20, 40)), int(draw.integers(2, 6))
+    # Early in the training, where frames were trained on fewer batches than the limit, or later.
+    batches, limit = int(draw.integers(*((9, 12), (20, 40))[draw.turn(2)])), int(draw.integers(2, 6))
     workers, steps = int(draw.integers(4, 7)), int(draw.integers(7, 11))
     lag = draw.integers(0, 9, workers, steps, 1)
     lag[0, :3] = limit  # exactly at the limit
@@ -95,11 +97,11 @@ def _share(trained_on, batches, limit):
 
 
 def _log_probs(draw: Draw) -> dict:
-    # Ratios on both sides of every limit that a mutant might set.
+    # Ratios on both sides of every limit that a mutant might set; now and then the limit is below 1.
     shape = ((24,), (3, 8, 1))[draw.turn(2)]
     mu = -1 - draw.normal(*shape).abs()
     moved = torch.tensor([-1.5, -0.6, -0.1, 0.0, 0.1, 0.9, 1.2, 1.6] * 3).reshape(shape) + 0.02 * draw.normal(*shape)
-    return {"log_pi": mu + moved, "log_mu": mu, "limit": draw.uniform(1.2, 2.0)}
+    return {"log_pi": mu + moved, "log_mu": mu, "limit": draw.uniform(*((0.5, 0.9), (1.2, 2.0))[min(1, draw.turn(4))])}
 
 
 def _clipped(log_pi, log_mu, limit):

@@ -24,11 +24,16 @@ def _scripts(draw: Draw) -> dict:
     new = [f"    loss = loss + {number}" for number in (50 * torch.arange(3) + draw.integers(0, 50, 3)).tolist()]
     noted = ["data = play(envs)", "lr = 1e-3", "tau = 5e-3"][: int(draw.integers(1, 4))]
     # What a wrong count stumbles over, each a different number of times: a line that moved, two indented comments,
-    # lines that are only indented, four comments in all, five blank lines and one of spaces, comments behind code that
+    # lines that are only indented, four comments in all, five blank lines and some of spaces, comments behind code that
     # are a part of their line, pieces of an old line, and one that the old script has more often.
     deeper = ["    " + line for line in kept[:4]]
     after = ["# another", new[0], kept[-1], *deeper, "", *kept[4:-1], "", "", *new, "    # a", "    # b", "", new[0]]
-    after += [*(f"{line}  # why" for line in noted), "clip = 1.0  # new", "seed = 1", "   "]
+    after += [
+        *(f"{line}  # why" for line in noted),
+        "clip = 1.0  # new",
+        "seed = 1",
+        *["   "] * int(draw.integers(2, 6)),
+    ]
     after += ["    td(batch)", "step()", "print", "optimiser"][: int(draw.integers(2, 5))]
     after += 2 * ["import torch"]  # more often than `before` has it
     if draw.turn(2):
@@ -283,6 +288,12 @@ EXERCISES = [
                 "nothing ignored",
                 lambda before, after: (Counter(after.split("\n")) - Counter(before.split("\n"))).total(),
                 "You compare the lines as they are. Ignore indentation, blank lines and comments, in both scripts.",
+            ),
+            Mutant(
+                "lines of spaces",
+                lambda before, after: _new_lines(before, after) + after.split("\n").count("   "),
+                "You count lines that hold nothing but spaces. They are blank as well: `strip` a line first, then look "
+                "whether anything is left.",
             ),
             Mutant(
                 "blank lines and comments",

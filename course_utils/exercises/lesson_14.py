@@ -104,6 +104,14 @@ def _on_front(score, cost):
     return ~(_no_worse(score, cost) & better).any(1)
 
 
+def _new_best_by_cost(score, cost):
+    best, front = float("-inf"), torch.zeros(len(score), dtype=torch.bool)
+    for trial in cost.argsort(stable=True).tolist():
+        if score[trial] > best:
+            best, front[trial] = float(score[trial]), True
+    return front
+
+
 EXERCISES = [
     Exercise(
         number="14.1",
@@ -561,6 +569,22 @@ EXERCISES = [
                 ),
                 "Two trials that are equal in both throw each other out. Neither is strictly better: both are on the "
                 "front.",
+            ),
+            Mutant(
+                "each new best score",
+                _new_best_by_cost,
+                "You go from cheap to dear and keep each new best score. Where two cost the same, the worse one may "
+                "come first; and of two that are equal in both you keep one only.",
+            ),
+            Mutant(
+                "best of its price",
+                lambda score, cost: score == torch.where(cost[:, None] == cost, score, float("-inf")).max(1).values,
+                "You keep the best score at each price. A cheaper trial with as large a score beats it as well.",
+            ),
+            Mutant(
+                "cheapest of its score",
+                lambda score, cost: cost == torch.where(score[:, None] == score, cost, float("inf")).min(1).values,
+                "You keep the cheapest for each score. A better trial that costs no more beats it as well.",
             ),
             Mutant(
                 "numbers",
