@@ -48,10 +48,16 @@ def _stack(frames: torch.Tensor, is_init: torch.Tensor) -> torch.Tensor:
 
 
 def _filters(draw: Draw) -> dict:
-    # Now and then the filter fits exactly once, and sometimes it moves on by one pixel.
-    kernel = int(draw.integers(2, 6))
-    further = 0 if draw.turn(8) == 0 else int(draw.integers(3, 20))
-    return {"size": kernel + further, "kernel": kernel, "stride": 1 if draw.turn(8) == 1 else int(draw.integers(2, 5))}
+    # Sometimes the filter fits exactly once, moves on by one pixel, or jumps over some.
+    kernel, further, stride = int(draw.integers(2, 6)), int(draw.integers(3, 20)), int(draw.integers(2, 5))
+    match draw.turn(4):
+        case 0:
+            further = 0 if draw.turn(8) else further
+        case 1:
+            stride = 1
+        case 2:
+            stride = kernel + int(draw.integers(1, 3))
+    return {"size": kernel + further, "kernel": kernel, "stride": stride}
 
 
 EXERCISES = [
