@@ -9,7 +9,7 @@ import jupytext
 
 from course_utils.exercises.catalogue import exercises_of
 from course_utils.exercises.exercise import Exercise
-from tools.notebooks import LESSONS, ROOT, course_of
+from tools.course import ROOT, course_of, lessons
 
 PAGE = ROOT / "docs" / "misconceptions.md"
 HEAD = """# Mistakes that learners make
@@ -33,7 +33,7 @@ def section(title: str, exercise: Exercise) -> str:
 def page() -> str:
     """The whole page."""
     parts = [HEAD]
-    for lesson in sorted(LESSONS.glob("*.py")):
+    for lesson in lessons():
         if found := exercises_of(lesson.stem[:2]):
             named = titles(lesson)
             parts.append(f"## {lesson.stem[:2]} {course_of(lesson)['title']}")
