@@ -75,7 +75,9 @@ def run(function, args: tuple, kwargs: dict):
     if function is aten._local_scalar_dense.default:
         return out
     target = args[0] if function is aten.copy_.default else None
-    stays = isinstance(target, Elsewhere) if target is not None else names_it(asked) if asked is not None else bool(there)
+    stays = (
+        isinstance(target, Elsewhere) if target is not None else names_it(asked) if asked is not None else bool(there)
+    )
 
     def back(value):
         if not isinstance(value, torch.Tensor):
