@@ -321,7 +321,8 @@ show_figure(
 #
 # ### Exercise 8.2: the clipped objective  (4 min)
 # Write `clipped_loss(log_prob, old_log_prob, advantage, eps)`, the loss to be minimised. All
-# three tensors have shape `[batch]`; return one number.
+# three tensors have shape `[batch]`; return one number, as a tensor: `backward` will be called on it, and
+# the gradient has to reach `log_prob`.
 # <details><summary>Hint</summary>The ratio of two probabilities is <code>exp</code> of the
 # difference of their logarithms. <code>torch.min(a, b)</code> takes the smaller one, entry by
 # entry.</details>

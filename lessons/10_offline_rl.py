@@ -504,7 +504,8 @@ def cloning():
 # %% [markdown]
 # ### Exercise 10.2: the cloning loss  (4 min)
 # Write `cloning_loss(logits, action)`: `logits` has shape `[batch, actions]`, `action` holds whole
-# numbers, shape `[batch]`. Return the mean of minus the log-probability of the recorded action.
+# numbers, shape `[batch]`. Return the mean of minus the log-probability of the recorded action, as a
+# tensor: `backward` will be called on it.
 # <details><summary>Hint</summary><code>logits.log_softmax(1)</code> gives all log-probabilities;
 # <code>gather</code> picks one from each row.</details>
 
@@ -684,7 +685,7 @@ def best_episodes(episodes, share):
 # %% [markdown]
 # ### Exercise 10.5: only the best  (4 min)
 # Write `keep_best(returns, share)`: a boolean mask over the episodes, True for the
-# `round(share * episodes)` largest returns (at least one).
+# `round(share * episodes)` largest returns (at least one; of equal returns, whichever you like).
 # <details><summary>Hint</summary><code>returns.topk(count).indices</code></details>
 
 

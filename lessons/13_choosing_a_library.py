@@ -143,7 +143,8 @@ check("13.1", times_as_fast)
 # ### Exercise 13.2: count what changed  (5 min)
 # Write `new_lines(before, after)` for two scripts, given as text: how many lines of `after` have to
 # be written, because `before` cannot supply them? A line of `before` can be used once, wherever it
-# stands. Ignore indentation, blank lines and comments (lines that begin with `#`).
+# stands. Ignore indentation, blank lines and comments: lines that begin with `#`. (A comment behind code is a
+# part of its line.)
 # <details><summary>Hint</summary><code>collections.Counter</code> counts lines, and
 # <code>Counter(a) - Counter(b)</code> keeps what <code>a</code> has more often.</details>
 

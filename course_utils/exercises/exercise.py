@@ -9,6 +9,8 @@ from typing import Any
 
 import torch
 
+from course_utils.exercises.comparing import Rules
+
 
 @dataclass(frozen=True)
 class Mutant:
@@ -32,6 +34,13 @@ class Exercise:
         mutants: the known mistakes.
         probe: turns what an answer returned, and the inputs, into what is compared. A function that builds a module
             is compared by what its module writes.
+        gradient: names of inputs at which the gradient of the result has to be the reference's too. Tensors, the
+            floating-point entries of tensordicts and lists, and the parameters of modules are made leaves that ask
+            for a gradient; all of the result is weighted at random, added up and differentiated. With a probe it is
+            the probe's result that is differentiated.
+        exact_type: the type is what the exercise teaches: float64 is not float32, an array is no tensor, and a list
+            is no tuple. Otherwise these are one and the same.
+        tolerance: relative and absolute, of floating-point numbers; larger where a usual formula adds a small number.
     """
 
     number: str
@@ -40,14 +49,27 @@ class Exercise:
     draw: Callable[[Draw], dict[str, Any]] | None = None
     mutants: list[Mutant] = field(default_factory=list)
     probe: Callable[[Any, dict[str, Any]], Any] | None = None
+    gradient: tuple[str, ...] = ()
+    exact_type: bool = False
+    tolerance: float = 1e-5
+
+    @property
+    def rules(self) -> Rules:
+        return Rules(self.exact_type, self.tolerance)
 
 
 class Draw:
     """The source of an exercise's random inputs; a seed makes them repeatable."""
 
     def __init__(self, seed: int) -> None:
+        self._seed = seed
         self._torch = torch.Generator().manual_seed(seed)
         self._python = random.Random(seed)
+
+    def turn(self, of: int) -> int:
+        """Whose turn it is, from 0 to `of - 1`: draws whose seeds follow one another take turns, so that none of `of`
+        situations is missing in a check."""
+        return self._seed % of
 
     def normal(self, *shape: int) -> torch.Tensor:
         """Standard normal numbers of this shape."""

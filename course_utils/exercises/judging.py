@@ -2,7 +2,8 @@
 
 An exercise draws fresh random inputs, applies the answer and the reference to copies of them and compares. If they
 differ, the answer is compared with each *mutant*: a misconception, written as the code a learner would write. If the
-answer does what a mutant does, the learner reads that mutant's sentence.
+answer does what a mutant does, the learner reads that mutant's sentence. If it does what none does, `explaining` says
+the simplest thing that is true of all differences.
 """
 
 from __future__ import annotations
@@ -12,22 +13,27 @@ import dis
 import random
 from typing import Any
 
-from course_utils.exercises.comparing import Unusable, difference
+from course_utils.exercises.comparing import Unusable, WithGradient, difference
 from course_utils.exercises.exercise import Draw, Exercise
 from course_utils.exercises.running import Failure, call, run_limited
+from course_utils.exercises.undisturbed import undisturbed
 
 DRAWS = 16  # so many that a wrong yes-or-no answer cannot be right on all of them by luck
 
 
 def judge(exercise: Exercise, answer: Any) -> tuple[str, str]:
-    """The status and the feedback of an answer."""
-    if exercise.draw is None:
-        return judge_value(exercise, answer)
+    """The status and the feedback of an answer. Whatever it does to Python, NumPy and torch is undone."""
+    with undisturbed():
+        return judge_value(exercise, answer) if exercise.draw is None else judge_function(exercise, answer)
+
+
+def judge_function(exercise: Exercise, answer: Any) -> tuple[str, str]:
     if answer is None or answer is ... or is_stub(answer):
         return "not attempted", "Replace the `...` with your code and run the cell again."
     if not callable(answer):
         return "not yet", f"Give the function itself, without calling it: this is a {type(answer).__name__}."
-    seeds = [random.SystemRandom().randrange(2**31) for _ in range(DRAWS)]
+    first = random.SystemRandom().randrange(2**31)
+    seeds = range(first, first + DRAWS)  # one after the other, for `Draw.turn`
     outcomes = []
     for seed in seeds:
         inputs = exercise.draw(Draw(seed))
@@ -42,32 +48,37 @@ def judge(exercise: Exercise, answer: Any) -> tuple[str, str]:
     expected = [
         call(exercise, exercise.reference, inputs, seed) for (inputs, _), seed in zip(outcomes, seeds, strict=True)
     ]
-    differences = [difference(want, value) for want, (_, value) in zip(expected, outcomes, strict=True)]
+    differences = [difference(want, value, exercise.rules) for want, (_, value) in zip(expected, outcomes, strict=True)]
     if not any(differences):
         return "correct", exercise.tests
     for mutant in exercise.mutants:
-        theirs = [
+        theirs = (
             call(exercise, mutant.answer, inputs, seed) for (inputs, _), seed in zip(outcomes, seeds, strict=True)
-        ]
-        if not any(difference(want, value) for want, (_, value) in zip(theirs, outcomes, strict=True)):
+        )
+        if not any(difference(want, value, exercise.rules) for want, (_, value) in zip(theirs, outcomes, strict=True)):
             return "not yet", mutant.sentence
-    if all(value is None or isinstance(value, Unusable) and value.kind == "a NoneType" for _, value in outcomes):
+    if all(is_nothing(value) for _, value in outcomes):
         return "not yet", "Your function returns nothing. Is the `return` missing?"
     return "not yet", next(words for words in differences if words)
 
 
+def is_nothing(value: Any) -> bool:
+    value = value.value if isinstance(value, WithGradient) else value
+    return value is None or isinstance(value, Unusable) and value.kind == "a NoneType"
+
+
 def judge_value(exercise: Exercise, answer: Any) -> tuple[str, str]:
-    """As `judge`, for an exercise whose answer is a value."""
+    """As `judge_function`, for an exercise whose answer is a value."""
     if answer is None or answer is ...:
         return "not attempted", "Replace the `...` with your answer and run the cell again."
     try:
-        words = difference(exercise.reference, answer)
+        words = difference(exercise.reference, answer, exercise.rules)
     except Exception as error:  # an answer can be any object, also one that cannot be compared
         return "not yet", f"This {type(answer).__name__} cannot be compared with the answer ({error})."
     if not words:
         return "correct", exercise.tests
     for mutant in exercise.mutants:
-        if not difference(mutant.answer, answer):
+        if not difference(mutant.answer, answer, exercise.rules):
             return "not yet", mutant.sentence
     return "not yet", f"Not {answer!r:.80}. Predict, run the code in a cell of your own, compare."
 

@@ -6,11 +6,12 @@ from course_utils.exercises.exercise import Draw, Exercise, Mutant
 
 
 def _visits(draw: Draw) -> dict:
-    # Cells 0 and 1 saw both actions, cell 2 one of them, and the last cells nobody.
-    cells, actions = draw.integers(0, 6, 12), draw.integers(0, 2, 12)
-    cells = torch.cat([torch.tensor([0, 0, 1, 1, 2, 2]), 3 + cells % 4])
-    actions = torch.cat([torch.tensor([0, 1, 1, 0, 1, 1]), actions])
-    return {"cells": cells, "actions": actions, "cell_count": 10}
+    # Two cells saw both actions, one action 1 alone (twice) and one action 0 alone, some anything, and some nobody.
+    cell_count, frames = int(draw.integers(9, 13)), int(draw.integers(6, 14))
+    cells = torch.cat([torch.tensor([0, 0, 1, 1, 2, 2, 3]), draw.integers(4, 7, frames)])
+    actions = torch.cat([torch.tensor([0, 1, 1, 0, 1, 1, 0]), draw.integers(0, 2, frames)])
+    names, order = draw.normal(cell_count).argsort(), draw.normal(frames + 7).argsort()
+    return {"cells": names[cells][order], "actions": actions[order], "cell_count": cell_count}
 
 
 def _seen(cells, actions, cell_count):
@@ -25,7 +26,8 @@ def _both_tried(cells, actions, cell_count):
 
 
 def _choices(draw: Draw) -> dict:
-    return {"logits": 2 * draw.normal(8, 3), "action": draw.integers(0, 3, 8)}
+    batch, actions = int(draw.integers(6, 10)), int(draw.integers(3, 6))
+    return {"logits": 2 * draw.normal(batch, actions), "action": draw.integers(0, actions, batch)}
 
 
 def _cloning_loss(logits, action):
@@ -33,7 +35,30 @@ def _cloning_loss(logits, action):
 
 
 def _returns(draw: Draw) -> dict:
-    return {"returns": 100 + 30 * draw.normal(20), "share": draw.uniform(0.1, 0.4)}
+    # A share that is rounded down, one that is rounded up, one that rounds to no episode at all, and one that keeps
+    # everybody; half the time with more equal returns at the border than can be kept.
+    episodes = int(draw.integers(15, 24))
+    returns = (-20 if draw.turn(3) == 0 else 100) + 30 * draw.normal(episodes)
+    few = int(draw.integers(2, 5)) + draw.uniform(0.42, 0.48)
+    many = int(draw.integers(9, 12)) + draw.uniform(0.55, 0.9)
+    share = (few / episodes, many / episodes, 0.3 / episodes, 1.0)[draw.turn(4)]
+    if draw.turn(8) < 4:
+        last = max(1, round(share * episodes)) - 1
+        order = returns.argsort(descending=True)
+        returns[order[last : last + 3]] = returns[order[last]].clone()
+    return {"returns": returns, "share": share}
+
+
+def _first_of_equals(mask, inputs: dict):
+    """The mask with those of equal returns that it keeps moved to the first ones: which of them it keeps is open."""
+    returns = inputs["returns"]
+    kept = torch.as_tensor(mask)
+    if kept.dtype != torch.bool or kept.shape != returns.shape:
+        return mask
+    kept_first = (~kept).int().argsort(stable=True)
+    moved = torch.empty_like(kept)
+    moved[returns.argsort(stable=True)] = kept[kept_first[returns[kept_first].argsort(stable=True)]]
+    return moved
 
 
 def _kept(returns, share, largest=True):
@@ -44,7 +69,8 @@ def _kept(returns, share, largest=True):
 
 
 def _values(draw: Draw) -> dict:
-    return {"values": draw.normal(8, 3), "action": draw.integers(0, 3, 8)}
+    batch, actions = int(draw.integers(6, 10)), int(draw.integers(3, 6))
+    return {"values": draw.normal(batch, actions), "action": draw.integers(0, actions, batch)}
 
 
 def _of_action(values, action):
@@ -56,7 +82,7 @@ def _penalty(values, action):
 
 
 def _differences(draw: Draw) -> dict:
-    return {"difference": draw.normal(12), "expectile": draw.uniform(0.7, 0.95)}
+    return {"difference": draw.normal(int(draw.integers(8, 14))), "expectile": draw.uniform(0.7, 0.95)}
 
 
 def _expectile_loss(difference, expectile):
@@ -107,6 +133,42 @@ EXERCISES = [
                 lambda cells, actions, cell_count: _seen(cells, actions, cell_count).all(1)[cells].float().mean(),
                 "You count frames, so a cell visited a hundred times counts a hundred times. Count each cell once.",
             ),
+            Mutant(
+                "pairs of the whole grid",
+                lambda cells, actions, cell_count: _seen(cells, actions, cell_count).float().mean(),
+                "That is the share of all pairs of cell and action that were seen. Count *cells*: of those that were "
+                "visited, the share with both.",
+            ),
+            Mutant(
+                "visited twice",
+                lambda cells, actions, cell_count: (
+                    (cells.bincount(minlength=cell_count) > 1).sum() / _seen(cells, actions, cell_count).any(1).sum()
+                ),
+                "You count cells that were visited more than once. The same action twice is still one action.",
+            ),
+            Mutant(
+                "divided by frames",
+                lambda cells, actions, cell_count: _seen(cells, actions, cell_count).all(1).sum() / len(cells),
+                "You divide by the number of frames. Divide by the number of cells that were visited.",
+            ),
+            Mutant(
+                "only one action tried",
+                lambda cells, actions, cell_count: 1 - _both_tried(cells, actions, cell_count),
+                "That is the share in which only *one* action was tried. Ask for both.",
+            ),
+            Mutant(
+                "action 1 tried",
+                lambda cells, actions, cell_count: (
+                    _seen(cells, actions, cell_count)[:, 1].sum() / _seen(cells, actions, cell_count).any(1).sum()
+                ),
+                "That is the share of visited cells in which action 1 was tried. Action 0 has to be tried as well.",
+            ),
+            Mutant(
+                "all cells with one action",
+                lambda cells, actions, cell_count: _seen(cells, actions, cell_count).all(0).float().mean(),
+                "You ask of each action whether all cells tried it. Ask of each cell: dimension 1 is that of the "
+                "actions.",
+            ),
         ],
     ),
     Exercise(
@@ -114,6 +176,7 @@ EXERCISES = [
         tests="The mean of minus the log-probability of the recorded action: cross-entropy.",
         draw=_choices,
         reference=_cloning_loss,
+        gradient=("logits",),
         mutants=[
             Mutant(
                 "no log",
@@ -153,6 +216,41 @@ EXERCISES = [
                 "sum",
                 lambda logits, action: len(action) * _cloning_loss(logits, action),
                 "You sum over the batch. Take the mean, or the size of a step depends on the size of the batch.",
+            ),
+            Mutant(
+                "all actions of the batch",
+                lambda logits, action: -logits.log_softmax(1)[:, action].mean(),
+                "`[:, action]` takes from *every* row the actions of the whole batch. Each row has one recorded "
+                "action: `gather`, or `[torch.arange(len(action)), action]`.",
+            ),
+            Mutant(
+                "all actions",
+                lambda logits, action: -logits.log_softmax(1).mean(),
+                "You take the mean over all actions, recorded or not. Pick the recorded one from each row.",
+            ),
+            Mutant(
+                "sigmoid",
+                lambda logits, action: -logits.sigmoid().log().gather(1, action[:, None]).mean(),
+                "You take a sigmoid, as if each action were a question of its own. One of them is chosen, so their "
+                "probabilities share a sum of 1: `log_softmax(1)`.",
+            ),
+            Mutant(
+                "one loss for each state",
+                lambda logits, action: -logits.log_softmax(1).gather(1, action[:, None]).squeeze(1),
+                "You return a loss for each state. The mean is missing.",
+            ),
+            Mutant(
+                "log of the mean",
+                lambda logits, action: -logits.softmax(1).gather(1, action[:, None]).mean().log(),
+                "You take the logarithm of the mean probability. Take the mean of the logarithms: only so does one "
+                "action that seemed impossible cost a lot.",
+            ),
+            Mutant(
+                "squared error",
+                lambda logits, action: (
+                    (logits.softmax(1) - torch.nn.functional.one_hot(action, logits.shape[1])).pow(2).mean()
+                ),
+                "This is a squared error. Take minus the log-probability of the recorded action.",
             ),
         ],
     ),
@@ -208,6 +306,32 @@ EXERCISES = [
                 lambda values, action: values.logsumexp(1).mean(),
                 "You press down everything and lift nothing. Subtract the value of the recorded action.",
             ),
+            Mutant(
+                "mean of exp",
+                lambda values, action: (values.exp().mean(1).log() - _of_action(values, action)).mean(),
+                "You take the logarithm of the *mean* of exp. It is that of the sum: `logsumexp`.",
+            ),
+            Mutant(
+                "plain sum",
+                lambda values, action: (values.sum(1) - _of_action(values, action)).mean(),
+                "You add up the values as they are. `logsumexp` is the logarithm of the sum of their `exp`.",
+            ),
+            Mutant(
+                "over all",
+                lambda values, action: values.flatten().logsumexp(0) - _of_action(values, action).mean(),
+                "Your `logsumexp` runs over the whole batch. Each state has actions of its own: `logsumexp(1)`.",
+            ),
+            Mutant(
+                "all actions of the batch",
+                lambda values, action: (values.logsumexp(1, keepdim=True) - values[:, action]).mean(),
+                "`[:, action]` takes from *every* row the actions of the whole batch. Each row has one recorded "
+                "action: `gather`, or `[torch.arange(len(action)), action]`.",
+            ),
+            Mutant(
+                "one for each state",
+                lambda values, action: values.logsumexp(1) - _of_action(values, action),
+                "You return a number for each state. The mean over the batch is missing.",
+            ),
         ],
     ),
     Exercise(
@@ -261,6 +385,49 @@ EXERCISES = [
                 "You drop the differences below zero. Then nothing pulls V down again; they count too, with "
                 "`1 - expectile`.",
             ),
+            Mutant(
+                "divided by the weights",
+                lambda difference, expectile: (
+                    _expectile_loss(difference, expectile)
+                    / torch.where(difference > 0, expectile, 1 - expectile).mean()
+                ),
+                "You divide by the sum of the weights. The mean divides by the number of differences.",
+            ),
+            Mutant(
+                "two means",
+                lambda difference, expectile: (
+                    expectile * (difference[difference > 0] ** 2).mean()
+                    + (1 - expectile) * (difference[difference <= 0] ** 2).mean()
+                ),
+                "You take the mean of each side by itself. There is one mean, over all differences: a side with few of "
+                "them counts for little.",
+            ),
+            Mutant(
+                "full weight below",
+                lambda difference, expectile: (torch.where(difference > 0, expectile, 1.0) * difference**2).mean(),
+                "Your differences below zero weigh 1. They weigh `1 - expectile`.",
+            ),
+            Mutant(
+                "full weight above",
+                lambda difference, expectile: (torch.where(difference > 0, 1.0, 1 - expectile) * difference**2).mean(),
+                "Your differences above zero weigh 1. They weigh `expectile`.",
+            ),
+            Mutant(
+                "0.8 hard-wired",
+                lambda difference, expectile: _expectile_loss(difference, 0.8),
+                "Your weights are 0.8 and 0.2, whatever `expectile` is.",
+            ),
+            Mutant(
+                "one for each difference",
+                lambda difference, expectile: torch.where(difference > 0, expectile, 1 - expectile) * difference**2,
+                "You return a number for each difference. The mean is missing.",
+            ),
+            Mutant(
+                "expectile for all",
+                lambda difference, expectile: expectile * (difference**2).mean(),
+                "All your differences weigh `expectile`, so it is a plain squared error on another scale. Those that "
+                "are not positive weigh `1 - expectile`.",
+            ),
         ],
     ),
     Exercise(
@@ -268,6 +435,7 @@ EXERCISES = [
         tests="The episodes with the largest returns, as many as the share asks for.",
         draw=_returns,
         reference=_kept,
+        probe=_first_of_equals,
         mutants=[
             Mutant(
                 "the worst",
@@ -294,6 +462,71 @@ EXERCISES = [
                 "the first ones",
                 lambda returns, share: torch.arange(len(returns)) < max(1, round(share * len(returns))),
                 "You keep the first episodes of the record, whatever their returns. Rank them first: `topk`.",
+            ),
+            Mutant(
+                "nobody",
+                lambda returns, share: _kept(returns, share) & (round(share * len(returns)) > 0),
+                "Where the share rounds to 0 you keep nobody, and there is nothing to learn from. Keep at least one: "
+                "`max(1, ...)`.",
+            ),
+            Mutant(
+                "equals too",
+                lambda returns, share: returns >= returns.topk(max(1, round(share * len(returns)))).values.min(),
+                "Where several returns are alike, you keep more than you should. Keep as many as were asked for, "
+                "whichever of the equal ones.",
+            ),
+            Mutant(
+                "equals too, nobody",
+                lambda returns, share: (
+                    (returns >= returns.topk(max(1, round(share * len(returns)))).values.min())
+                    & (round(share * len(returns)) > 0)
+                ),
+                "You keep too many where several returns are alike, and nobody where the share rounds to 0. Count "
+                "them: `max(1, round(...))` of them, by `topk`.",
+            ),
+            Mutant(
+                "without the last one",
+                lambda returns, share: returns > returns.topk(max(1, round(share * len(returns)))).values.min(),
+                "The last one of those to be kept is missing: `>` leaves out the return you compare with. Equal ones "
+                "make it worse: use the indices of `topk`.",
+            ),
+            Mutant(
+                "quantile",
+                lambda returns, share: returns >= returns.quantile(1 - share),
+                "A quantile does not count episodes: it lies between two returns, or on several. Count them: "
+                "`max(1, round(share * n))` of them.",
+            ),
+            Mutant(
+                "quantile, strictly",
+                lambda returns, share: returns > returns.quantile(1 - share),
+                "You compare with a quantile, which lies between two returns, or on several, and does not count "
+                "episodes. Count them: `max(1, round(share * n))` of them.",
+            ),
+            Mutant(
+                "rounded down",
+                lambda returns, share: _kept(returns, int(share * len(returns)) / len(returns)),
+                "You round down. `round` goes to the nearest whole number.",
+            ),
+            Mutant(
+                "rounded up",
+                lambda returns, share: _kept(returns, min(1.0, -int(-share * len(returns) // 1) / len(returns))),
+                "You round up. `round` goes to the nearest whole number.",
+            ),
+            Mutant(
+                "share of the way from the best return",
+                lambda returns, share: returns >= (1 - share) * returns.max(),
+                "You keep all returns that are near enough to the best one. Count episodes: `round(share * n)` of "
+                "them.",
+            ),
+            Mutant(
+                "the best one only",
+                lambda returns, share: _kept(returns, 0.0),
+                "You keep the best episode alone. Keep `round(share * n)` of them.",
+            ),
+            Mutant(
+                "one more",
+                lambda returns, share: _kept(returns, min(1.0, (round(share * len(returns)) + 1) / len(returns))),
+                "You keep one too many. At least one means `max(1, count)`, not `count + 1`.",
             ),
         ],
     ),

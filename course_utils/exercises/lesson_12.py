@@ -14,31 +14,38 @@ def _times(draw: Draw) -> dict:
 
 
 def _times_perhaps_even(draw: Draw) -> dict:
-    if draw.flags(0.5):
-        return _times(draw)
-    # It comes out even, to the last bit: so many workers are enough, and one more is too many.
-    return {"simulate": int(draw.integers(2, 6, 1)) * 0.09375, "learn": 0.03125, "carry": 0.0625}
+    # Where it comes out even, to the last bit, so many workers are enough, and one more is too many. Where playing is
+    # quicker than learning, one is enough.
+    match draw.turn(3):
+        case 0:
+            return {"simulate": int(draw.integers(2, 6)) / 16, "learn": 1 / 64, "carry": 3 / 64}
+        case 1:
+            return _times(draw)
+    return {"simulate": draw.uniform(0.005, 0.02), "learn": draw.uniform(0.02, 0.05), "carry": draw.uniform(0.06, 0.1)}
 
 
 def _workers(draw: Draw) -> dict:
-    return {"workers": int(draw.integers(2, 40, 1)), **_times(draw)}
+    # So few that they wait for nobody, or so many that they wait for the learner.
+    return {"workers": int(draw.integers(*((1, 4), (8, 40))[draw.turn(2)])), **_times(draw)}
 
 
 def _speed_up(workers, simulate, learn, carry):
     return workers * (simulate + learn) / (simulate + workers * (learn + carry))
 
 
-# One machine or more; playing takes longer, as long, or less; fresh frames or not. They take turns: the answer is one
-# word, and if they were drawn, one check in six would lack a situation that tells right from wrong.
-_SITUATIONS = itertools.cycle(itertools.product([False, True], [3.0, 1.0, 0.3], [False, True]))
+# One machine or more; playing takes longer, as long, or less; fresh frames or not.
+_SITUATIONS = list(itertools.product([False, True], ["longer", "as long", "less"], [False, True]))
 
 
 def _machines(draw: Draw) -> dict:
-    several, longer, fresh = next(_SITUATIONS)
+    # They take turns: the answer is one word, and if they were drawn, most checks would lack a situation that tells
+    # right from wrong.
+    several, playing, fresh = _SITUATIONS[draw.turn(len(_SITUATIONS))]
     learn = draw.uniform(0.05, 0.2)
+    factor = {"longer": draw.uniform(1.02, 1.4), "as long": 1.0, "less": draw.uniform(0.6, 0.98)}[playing]
     return {
-        "machines": max(2, int(draw.integers(-4, 9, 1))) if several else 1,
-        "simulate": learn * longer,
+        "machines": (2 if fresh else int(draw.integers(2, 9))) if several else 1,
+        "simulate": learn * factor,
         "learn": learn,
         "needs_fresh_frames": fresh,
     }
@@ -73,12 +80,15 @@ def _always_many(machines, simulate, learn, needs_fresh_frames):
 
 
 def _ages(draw: Draw) -> dict:
-    batches, limit = int(draw.integers(20, 40, 1)), int(draw.integers(2, 6, 1))
-    lag = draw.integers(0, 9, 4, 8, 1)
+    # Early in the training, where frames were trained on fewer batches than the limit, or later.
+    batches, limit = int(draw.integers(*((9, 12), (20, 40))[draw.turn(2)])), int(draw.integers(2, 6))
+    workers, steps = int(draw.integers(4, 7)), int(draw.integers(7, 11))
+    lag = draw.integers(0, 9, workers, steps, 1)
     lag[0, :3] = limit  # exactly at the limit
     lag[1, :] = limit + 1  # a worker that is too old as a whole
     lag[2, 0] = 0
-    lag[3, :] = draw.integers(0, limit + 1, 8, 1)  # and one that is young enough as a whole
+    lag[3, :] = draw.integers(0, limit + 1, steps, 1)  # and one that is young enough as a whole
+    lag = lag[draw.normal(workers).argsort()]
     return {"trained_on": (batches - lag).float(), "batches": batches, "limit": limit}
 
 
@@ -87,10 +97,11 @@ def _share(trained_on, batches, limit):
 
 
 def _log_probs(draw: Draw) -> dict:
-    # Ratios on both sides of every limit that a mutant might set.
-    mu = -1 - draw.normal(24).abs()
-    moved = torch.tensor([-1.5, -0.6, -0.1, 0.0, 0.1, 0.9, 1.2, 1.6] * 3) + 0.02 * draw.normal(24)
-    return {"log_pi": mu + moved, "log_mu": mu, "limit": draw.uniform(1.2, 2.0)}
+    # Ratios on both sides of every limit that a mutant might set; now and then the limit is below 1.
+    shape = ((24,), (3, 8, 1))[draw.turn(2)]
+    mu = -1 - draw.normal(*shape).abs()
+    moved = torch.tensor([-1.5, -0.6, -0.1, 0.0, 0.1, 0.9, 1.2, 1.6] * 3).reshape(shape) + 0.02 * draw.normal(*shape)
+    return {"log_pi": mu + moved, "log_mu": mu, "limit": draw.uniform(*((0.5, 0.9), (1.2, 2.0))[min(1, draw.turn(4))])}
 
 
 def _clipped(log_pi, log_mu, limit):
@@ -153,6 +164,38 @@ EXERCISES = [
                 lambda workers, simulate, learn, carry: 1 / _speed_up(workers, simulate, learn, carry),
                 "Your fraction is upside down: more than 1 should mean that the workers pay.",
             ),
+            Mutant(
+                "gain",
+                lambda workers, simulate, learn, carry: _speed_up(workers, simulate, learn, carry) - 1,
+                "That is by what share they deliver *more*. '1.2 times as many' is 1.2, not 0.2.",
+            ),
+            Mutant(
+                "gain in per cent",
+                lambda workers, simulate, learn, carry: 100 * (_speed_up(workers, simulate, learn, carry) - 1),
+                "That is the gain in per cent. '1.2 times as many' is 1.2, not 20.",
+            ),
+            Mutant(
+                "difference",
+                lambda workers, simulate, learn, carry: (
+                    workers / (simulate + workers * (learn + carry)) - 1 / (simulate + learn)
+                ),
+                "That is a difference, in batches per second. 'How many times as many' is a quotient.",
+            ),
+            Mutant(
+                "the ceiling",
+                lambda workers, simulate, learn, carry: (simulate + learn) / (learn + carry),
+                "That is the ceiling, which no number of workers passes. How near do these `workers` come to it?",
+            ),
+            Mutant(
+                "one batch in all",
+                lambda workers, simulate, learn, carry: (simulate + learn) / (simulate + workers * (learn + carry)),
+                "Your workers deliver one batch in all. Each of the n plays one: n batches in S + n (L + C) seconds.",
+            ),
+            Mutant(
+                "one at a time",
+                lambda workers, simulate, learn, carry: (simulate + learn) / (simulate + learn + carry),
+                "Your workers play one after the other. All of them play at once: S seconds for n batches.",
+            ),
         ],
     ),
     Exercise(
@@ -191,6 +234,31 @@ EXERCISES = [
                 "upside down",
                 lambda simulate, learn, carry: math.ceil((learn + carry) / simulate),
                 "Your fraction is upside down: the longer it takes to play, the more workers are needed.",
+            ),
+            Mutant(
+                "rounded to the nearest",
+                lambda simulate, learn, carry: round(simulate / (learn + carry)),
+                "You round to the nearest whole number, so down as well, and then the learner waits. Round *up*.",
+            ),
+            Mutant(
+                "down, but at least one",
+                lambda simulate, learn, carry: max(1, math.floor(simulate / (learn + carry))),
+                "You round down, if never below 1, and with that number the learner often waits a little. Round up.",
+            ),
+            Mutant(
+                "learning only on top",
+                lambda simulate, learn, carry: math.ceil((simulate + learn) / (learn + carry)),
+                "An asynchronous worker plays on while the learner learns: it needs S for a batch, not S + L.",
+            ),
+            Mutant(
+                "learning forgotten",
+                lambda simulate, learn, carry: math.ceil(simulate / carry),
+                "You forgot that the learner learns: it is busy for L + C with each batch.",
+            ),
+            Mutant(
+                "difference",
+                lambda simulate, learn, carry: math.ceil(simulate / learn + carry),
+                "Python divides before it adds. Put the sum in brackets: `simulate / (learn + carry)`.",
             ),
         ],
     ),
@@ -253,6 +321,54 @@ EXERCISES = [
                 ),
                 "The comparison is the wrong way round: workers pay where *playing* takes longer than learning.",
             ),
+            Mutant(
+                "fresh before quick",
+                lambda machines, simulate, learn, needs_fresh_frames: (
+                    "MultiSyncCollector"
+                    if machines == 1 and needs_fresh_frames
+                    else _which(machines, simulate, learn, needs_fresh_frames)
+                ),
+                "On one machine, ask first whether playing takes longer than learning. Where it does not, `Collector` "
+                "is enough, and its frames are always fresh.",
+            ),
+            Mutant(
+                "more than two",
+                lambda machines, simulate, learn, needs_fresh_frames: _which(
+                    machines - 1, simulate, learn, needs_fresh_frames
+                ),
+                "Two machines are more than one: `RayCollector`.",
+            ),
+            Mutant(
+                "one machine is enough",
+                lambda machines, simulate, learn, needs_fresh_frames: "RayCollector",
+                "You always choose `RayCollector`. It is for more than *one* machine; `machines` is often 1.",
+            ),
+            Mutant(
+                "one machine and several swapped",
+                lambda machines, simulate, learn, needs_fresh_frames: _which(
+                    3 - min(machines, 2), simulate, learn, needs_fresh_frames
+                ),
+                "You choose `RayCollector` on one machine, and the others on several. The other way round.",
+            ),
+            Mutant(
+                "older names",
+                lambda machines, simulate, learn, needs_fresh_frames: {
+                    "RayCollector": "RayCollector",
+                    "Collector": "SyncDataCollector",
+                    "MultiSyncCollector": "MultiSyncDataCollector",
+                    "MultiAsyncCollector": "MultiaSyncDataCollector",
+                }[_which(machines, simulate, learn, needs_fresh_frames)],
+                "Your choice is right, but these are the names that older versions of TorchRL use. Today's are in the "
+                "table above.",
+            ),
+            Mutant(
+                "longest means alone",
+                lambda machines, simulate, learn, needs_fresh_frames: _which(
+                    machines, learn + 1e-9, simulate, needs_fresh_frames
+                ),
+                "The comparison is the wrong way round, and equal times count for workers. `Collector` if "
+                "`simulate <= learn`.",
+            ),
         ],
     ),
     Exercise(
@@ -291,6 +407,47 @@ EXERCISES = [
                 "share of the workers",
                 lambda trained_on, batches, limit: (batches - trained_on.mean((1, 2)) > limit).float().mean(),
                 "You take the mean of each worker first. A worker's frames can differ in age: look at each frame.",
+            ),
+            Mutant(
+                "lag upside down",
+                lambda trained_on, batches, limit: (trained_on - batches > limit).float().mean(),
+                "Your lag is never above 0: it is `batches - trained_on`, since the weights are *older*.",
+            ),
+            Mutant(
+                "number over workers",
+                lambda trained_on, batches, limit: (batches - trained_on > limit).sum() / len(trained_on),
+                "You divide by the number of workers. The share of frames: divide by the number of frames.",
+            ),
+            Mutant(
+                "number over steps",
+                lambda trained_on, batches, limit: (batches - trained_on > limit).sum() / trained_on.shape[1],
+                "You divide by the number of steps. The share of frames: divide by the number of frames, which is "
+                "workers times steps.",
+            ),
+            Mutant(
+                "each worker",
+                lambda trained_on, batches, limit: (batches - trained_on > limit).float().mean(1),
+                "You return a share for each worker. One number was asked for: the mean over everything.",
+            ),
+            Mutant(
+                "each frame",
+                lambda trained_on, batches, limit: batches - trained_on > limit,
+                "You return for each frame whether it is too old. Their share is the mean of that, made `float`.",
+            ),
+            Mutant(
+                "mean lag",
+                lambda trained_on, batches, limit: (batches - trained_on).mean(),
+                "That is the mean lag. Which share of the frames lags more than `limit`?",
+            ),
+            Mutant(
+                "one later",
+                lambda trained_on, batches, limit: (batches - trained_on > limit + 1).float().mean(),
+                "You count only frames that lag two or more beyond the limit. Already one beyond it is too old.",
+            ),
+            Mutant(
+                "whole workers",
+                lambda trained_on, batches, limit: (batches - trained_on > limit).all(2).all(1).float().mean(),
+                "You count workers whose frames are all too old. Count frames.",
             ),
         ],
     ),
@@ -337,6 +494,46 @@ EXERCISES = [
                 "clipped before exp",
                 lambda log_pi, log_mu, limit: (log_pi - log_mu).clamp(max=limit).exp(),
                 "You clip the logarithm, and `exp` makes it larger than the limit again. Clip the ratio.",
+            ),
+            Mutant(
+                "not below one over the limit",
+                lambda log_pi, log_mu, limit: (log_pi - log_mu).exp().clamp(1 / limit, limit),
+                "You clip on both sides, at `limit` and at one over it. Small ratios stay as they are: what the "
+                "learner would hardly do shall count for little.",
+            ),
+            Mutant(
+                "not below one",
+                lambda log_pi, log_mu, limit: (log_pi - log_mu).exp().clamp(1.0, limit),
+                "You lift all ratios below 1 to 1. They stay as they are: what the learner would hardly do shall "
+                "count for little.",
+            ),
+            Mutant(
+                "around one",
+                lambda log_pi, log_mu, limit: (log_pi - log_mu).exp().clamp(1 - limit, 1 + limit),
+                "You clip to 1 - limit ... 1 + limit, as PPO does with its eps. Here `limit` is the largest ratio "
+                "itself.",
+            ),
+            Mutant(
+                "cut off below",
+                lambda log_pi, log_mu, limit: (log_pi - log_mu).exp().clamp(min=limit),
+                "You lift everything below the limit to it. Cut off what is above: `clamp(max=limit)`.",
+            ),
+            Mutant(
+                "left out",
+                lambda log_pi, log_mu, limit: (log_pi - log_mu).exp() * ((log_pi - log_mu).exp() <= limit),
+                "Ratios above the limit become 0, so those frames teach nothing. They count as much as the limit "
+                "allows: `clamp(max=limit)`.",
+            ),
+            Mutant(
+                "difference of probabilities",
+                lambda log_pi, log_mu, limit: (log_pi.exp() - log_mu.exp()).clamp(max=limit),
+                "You subtract one probability from the other. The ratio is `exp` of the difference of the "
+                "*logarithms*.",
+            ),
+            Mutant(
+                "learner alone",
+                lambda log_pi, log_mu, limit: log_pi.exp().clamp(max=limit),
+                "That is the probability under the learner's policy. Divide it by that under the policy that played.",
             ),
         ],
     ),

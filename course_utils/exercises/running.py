@@ -1,26 +1,38 @@
-"""Run a learner's function as the exercise asks: for a few seconds at most, and with their own error at their line."""
+"""Run an answer: on inputs of its own, from a fixed seed, for a limited time, and with an error shown at its line."""
 
 from __future__ import annotations
 
 import copy
 import ctypes
 import linecache
+import random
+import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
+from types import FrameType
 from typing import Any
 
+import numpy as np
 import torch
 
 from course_utils.exercises.comparing import Unusable, describe_kind
 from course_utils.exercises.exercise import Exercise
+from course_utils.exercises.gradients import ask_for_gradients, differentiate
 
-SECONDS = 5.0
+SECONDS = 5.0  # of its own time: what other programs take of a busy machine does not count
+WAITING = 3  # an answer that sleeps, or waits for something, is cut off after so many times `SECONDS`
+IMPORTING = 60.0  # a first `import torchrl` on a busy machine takes longer than any answer
 
 
-class OutOfTime(BaseException):
-    """Raised inside an answer that runs too long; a BaseException, so that `except Exception` does not catch it."""
+class OutOfTime(SystemExit):
+    """Raised inside an answer that runs too long.
+
+    Not an Exception, so that `except Exception` does not catch it; a SystemExit, because that is what a thread may end
+    with in silence, should it arrive a moment late.
+    """
 
 
 @dataclass(frozen=True)
@@ -35,26 +47,29 @@ class Failure:
 
 def apply(exercise: Exercise, answer: Callable, inputs: dict[str, Any], seed: int) -> Any:
     """What is compared of an answer; what it draws at random depends on `seed` alone."""
+    leaves = ask_for_gradients(inputs, exercise.gradient)
     torch.manual_seed(seed)
+    np.random.seed(seed % 2**32)
+    random.seed(seed)
     value = answer(*inputs.values())
-    if exercise.probe is None:
-        return value
-    try:
-        return exercise.probe(value, inputs)
-    except Exception as error:  # the learner may have returned anything
-        return Unusable(describe_kind(value), f"{type(error).__name__}: {error}".splitlines()[0][:120])
+    if exercise.probe is not None:
+        try:
+            value = exercise.probe(value, inputs)
+        except Exception as error:  # the learner may have returned anything
+            return Unusable(describe_kind(value), f"{type(error).__name__}: {error}".splitlines()[0][:120])
+    return differentiate(value, leaves, seed) if exercise.gradient else value
 
 
 def call(exercise: Exercise, answer: Callable, inputs: dict[str, Any], seed: int) -> Any:
-    """As `apply`, on a copy of the inputs and without touching the random state."""
-    with torch.random.fork_rng(devices=[]):
-        return apply(exercise, answer, copy.deepcopy(inputs), seed)
+    """As `apply`, on a copy of the inputs."""
+    return apply(exercise, answer, copy.deepcopy(inputs), seed)
 
 
 def run_limited(exercise: Exercise, answer: Callable, inputs: dict[str, Any], seed: int) -> Success | Failure:
     """Apply the learner's function to `inputs` themselves, for at most a few seconds.
 
-    It runs in a thread, because a thread can be told to stop on every platform.
+    It runs in a thread, because a thread can be told to stop on every platform. The thread is stopped also if the
+    waiting for it is interrupted.
     """
     outcome: list[Success | Failure] = []
 
@@ -66,18 +81,62 @@ def run_limited(exercise: Exercise, answer: Callable, inputs: dict[str, Any], se
         except BaseException as error:  # whatever the learner's code raises, SystemExit too, becomes a sentence
             outcome.append(Failure(describe_error(answer, error)))
 
-    with torch.random.fork_rng(devices=[]):
-        thread = threading.Thread(target=work, daemon=True)
-        thread.start()
-        thread.join(SECONDS)
-        for _ in range(20):  # a bare `except:` in a loop can swallow the exception, so it is sent more than once
-            if not thread.is_alive():
-                break
-            ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), ctypes.py_object(OutOfTime))
-            thread.join(0.05)
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    try:
+        wait_for(thread)
+    finally:
+        stop(thread)
     if outcome:
         return outcome[0]
     return Failure(f"Your function was cut off after {SECONDS:g} seconds. Is there a loop that never ends?")
+
+
+def wait_for(thread: threading.Thread) -> None:
+    """Return when the thread has ended, or has used up its time."""
+    began, imported, last = time.monotonic(), 0.0, time.monotonic()
+    while True:
+        thread.join(0.05)
+        if not thread.is_alive():
+            return
+        now = time.monotonic()
+        if is_importing(sys._current_frames().get(thread.ident)) and imported < IMPORTING:
+            imported += now - last
+        last = now
+        waited = now - began - imported
+        if waited > SECONDS and (waited > WAITING * SECONDS or processor_time(thread, waited) > SECONDS):
+            return
+
+
+def is_importing(frame: FrameType | None) -> bool:
+    while frame is not None:
+        if frame.f_code.co_filename == "<frozen importlib._bootstrap>":
+            return True
+        frame = frame.f_back
+    return False
+
+
+def processor_time(thread: threading.Thread, otherwise: float) -> float:
+    """The seconds that a thread has computed, or `otherwise` where the platform does not tell."""
+    if not hasattr(time, "pthread_getcpuclockid") or thread.ident is None:
+        return otherwise
+    try:
+        return time.clock_gettime(time.pthread_getcpuclockid(thread.ident))
+    except OSError:  # it has ended
+        return otherwise
+
+
+def stop(thread: threading.Thread) -> None:
+    """End a thread that still runs.
+
+    A bare `except:` can swallow the exception, so it is sent again, at once: the next one arrives in its handler.
+    """
+    end = time.monotonic() + 2
+    while thread.is_alive() and time.monotonic() < end:
+        for _ in range(50):
+            ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), ctypes.py_object(OutOfTime))
+            time.sleep(0)
+        thread.join(0.02)
 
 
 def describe_error(answer: Callable, error: BaseException) -> str:

@@ -107,6 +107,7 @@ def test_each_mutant_gets_its_own_sentence(exercise, mutant):
     assert judge(exercise, mutant.answer) == ("not yet", mutant.sentence)
 
 
+ONES = Exercise("1.1", "fine", torch.ones_like, lambda draw: {"x": 1 + draw.normal(3).abs()}, [])
 SIMPLE = Exercise("1.1", "fine", lambda x: x + 1, lambda draw: {"x": draw.normal(3)}, [])
 
 
@@ -157,8 +158,8 @@ def test_wrong_number_of_arguments_is_told():
 
 def test_shape_type_and_values_are_told_in_this_order():
     assert "shape [2]" in judge(SIMPLE, lambda x: x[:2])[1]
-    assert "type float64" in judge(SIMPLE, lambda x: x.double() + 1)[1]
-    assert "3 of 3 values" in judge(SIMPLE, lambda x: x + 2)[1]
+    assert "expected float32, got bool" in judge(ONES, lambda x: x.bool())[1]
+    assert "None of the 3 values is" in judge(SIMPLE, lambda x: x + 2)[1]
 
 
 def test_checking_leaves_the_random_state_alone():
@@ -214,8 +215,8 @@ def test_tensordicts_are_compared_by_batch_size_keys_and_entries():
         return TensorDict({name: torch.full((2,), value) for name, value in entries.items()}, [2])
 
     assert difference(td(a=1.0), td(a=1.0)) == ""
-    assert "keys" in difference(td(a=1.0), td(b=1.0))
-    assert "At key 'a'" in difference(td(a=1.0), td(a=2.0))
+    assert difference(td(a=1.0), td(b=1.0)).endswith(": `a` is missing; `b` was not asked for.")
+    assert "`a`: " in difference(td(a=1.0), td(a=2.0))
     assert "tensordict" in difference(td(a=1.0), 3)
 
 
@@ -225,7 +226,7 @@ def test_true_and_one_are_not_the_same_answer():
 
 @pytest.mark.parametrize("kind", [float, torch.tensor, lambda number: torch.tensor([number])])
 def test_numbers_that_differ_look_different_and_have_no_long_tails(kind):
-    assert "xpected 0.9, got 0.10002." in difference(kind(0.9), kind(0.10002))
+    assert "xpected 0.9, got 0.1." in difference(kind(0.9), kind(0.10002))
     assert "xpected 1.00003, got 1." in difference(kind(1.00003), kind(1.0))
 
 
@@ -255,9 +256,10 @@ class TestOddAnswers:
         assert status == "not yet" and words.startswith("This Tensor cannot be compared with the answer (")
 
     def test_a_dict_with_other_keys_is_told_which_keys_are_expected(self):
-        assert "Expected a dict with keys ['a', 'b']" in difference({"b": 1, "a": 2}, {"a": 2})
+        assert difference({"b": 1, "a": 2}, {"a": 2}).endswith("not those asked for: `b` is missing.")
+        assert difference({"b": 1, "a": 2}, 3) == "Expected a dict with keys ['a', 'b'], got a int."
         assert difference({"a": 2}, {"a": 2}) == ""
-        assert difference({"a": 2}, {"a": 3}).startswith("At key 'a': ")
+        assert difference({"a": 2}, {"a": 3}).startswith("`a`: ")
 
     def test_an_error_in_a_library_function_given_as_answer_is_told_without_a_line_of_ours(self):
         def apart(value):
