@@ -15,6 +15,16 @@ LUCK = 1e-4  # the wrong values could be there by chance: so improbable it has t
 EXACTLY, THERE = "exactly where", "There it is"  # how it is told that a condition covers just these, and what is there
 FEW = 3  # so few wrong values say nothing about where
 
+# What can be told, for the teachers' page.
+KNOWN_PLACES = (
+    "where a flag of the inputs is True, was before, will be later, or is one step beside",
+    "at the first or last index of a dimension, or everywhere else",
+    "where a number of the inputs is negative, 0, positive, larger than another one, or beyond a limit",
+    "where the right value is 0, negative, the largest there is, or beyond a limit",
+    "where two flags come together, or one of two",
+    "in those draws in which an input is of one size, has one value, or holds something somewhere",
+)
+
 Condition = tuple[str, list[torch.Tensor]]
 
 
