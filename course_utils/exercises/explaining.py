@@ -14,7 +14,16 @@ import torch
 
 from course_utils.exercises.asking import Draws, would_be_right
 from course_utils.exercises.cases import Case, as_tensor, flat
-from course_utils.exercises.comparing import VALUES_ARE_RIGHT, Part, Unusable, WithGradient, close, difference, parts
+from course_utils.exercises.comparing import (
+    OTHER_ENTRIES,
+    VALUES_ARE_RIGHT,
+    Part,
+    Unusable,
+    WithGradient,
+    close,
+    difference,
+    parts,
+)
 from course_utils.exercises.dependence import asked_again, overlooked
 from course_utils.exercises.examples import example
 from course_utils.exercises.exercise import Exercise
@@ -69,6 +78,8 @@ def related(exercise: Exercise, answer: Callable, draws: Draws, split: list[list
         return words
     names = tuple(part.name for part in split[0])
     wrong = [place for place in range(len(names)) if any(len(f) > place and f[place].words for f in split)]
+    if any(part.words.startswith(OTHER_ENTRIES) for found in split for part in found):
+        return ""  # which entries are missing says more than what they would have held
     cases = {place: cases_of(draws, split, place) for place in wrong}
     if not any(cases.values()):
         if swapped := next(would_be_right(exercise, draws, split, None, until), ""):

@@ -66,13 +66,28 @@ def where(cases: list[Case], what: bool = True, until: float = float("inf")) -> 
                 return
         elif (best is None or inside < best[0]) and 2 * count >= inside and (inside / total) ** count < LUCK:
             best = inside, condition
-    if best is not None:
+    if found := in_draws(cases, wrong):
+        yield said(cases, found, wrong, True, what, True)
+    elif best is not None:
         yield said(cases, best[1], wrong, False, what)
 
 
-def said(cases: list[Case], condition: Condition, wrong: list[torch.Tensor], exact: bool, what: bool) -> str:
+def in_draws(cases: list[Case], wrong: list[torch.Tensor]) -> Condition | None:
+    """A condition that holds for just those draws in which something is wrong.
+
+    Draws are counted, and not their values: those of one draw are wrong together.
+    """
+    failing = [bool(place.any()) for place in wrong]
+    if math.comb(len(failing), sum(failing)) < CHOICES:
+        return None
+    return next(((words, wrong) for words, flags in of_whole_draws(cases) if flags == failing), None)
+
+
+def said(
+    cases: list[Case], condition: Condition, wrong: list[torch.Tensor], exact: bool, what: bool, draws: bool = False
+) -> str:
     there = phrase(cases, wrong) if what else ""
-    if cases[0].want.ndim:
+    if cases[0].want.ndim and not draws:
         words = f"{{Yours}} is wrong {EXACTLY[0] if exact else 'only where'} {condition[0]}; elsewhere it is right."
     else:
         words = f"{{Yours}} is wrong {EXACTLY[1] if exact else 'only in draws in which'} {condition[0]}; "
@@ -92,7 +107,6 @@ def conditions(cases: list[Case]) -> Iterator[Condition]:
     for (one, first), (other, second) in itertools.combinations(flags.items(), 2):
         yield f"{one} and {other}", [a & b for a, b in zip(first, second, strict=True)]
         yield f"{one} or {other}", [a | b for a, b in zip(first, second, strict=True)]
-    yield from of_draws(cases)
 
 
 def of_flags(cases: list[Case]) -> Iterator[Condition]:
@@ -211,12 +225,6 @@ def of_the_result(cases: list[Case]) -> Iterator[Condition]:
         yield f"the right value is {number(bottom)}, the smallest there is", [want == bottom for want in wants]
         if wants[0].ndim:
             yield "the right value is above 1", [want > 1 for want in wants]
-
-
-def of_draws(cases: list[Case]) -> Iterator[Condition]:
-    """Conditions on a draw as a whole."""
-    for words, flags in of_whole_draws(cases):
-        yield words, [torch.full(case.want.shape, flag) for case, flag in zip(cases, flags, strict=True)]
 
 
 def of_scalars(cases: list[Case]) -> Iterator[tuple[str, list[bool]]]:

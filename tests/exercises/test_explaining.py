@@ -248,6 +248,29 @@ def test_few_draws_prove_no_condition():
     assert "draws in which" not in said(exercise, answer)
 
 
+def test_values_of_one_draw_are_wrong_together_and_prove_no_more_than_one():
+    """What a draw as a whole is like is told where it covers just the wrong draws, of many of which it might not."""
+    names = ["one", "other"]
+    exercise = Exercise(
+        "1.1",
+        "fine",
+        lambda x, kind: x * x,
+        lambda draw: {"x": draw.normal(40), "kind": names[int(draw.flags(0.5, 1))]},
+    )
+    words = said(exercise, lambda x, kind: x * x + (kind == "one") * (x.sin() + 2))
+    assert "in just those draws in which `kind` is 'one'" in words
+    assert "draws in which" not in said(exercise, lambda x, kind: x * x + (kind == "one" and x[0] > 0) * (x.sin() + 2))
+
+
+def test_missing_entries_are_named():
+    def draw(source):
+        return {"td": TensorDict({"a": source.normal(6), "b": source.normal(6)}, [6])}
+
+    exercise = Exercise("1.1", "fine", lambda td: td * 2, draw)
+    words = said(exercise, lambda td: (td * 2).exclude("b"))
+    assert words == "The entries are not those asked for: `b` is missing."
+
+
 class TestParts:
     """Of several values: which is wrong, and that the others are right."""
 
