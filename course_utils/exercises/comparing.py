@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,8 @@ import torch
 from tensordict import TensorDictBase
 
 ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth")
+OTHER_ENTRIES = "The entries are not those asked for"
+VALUES_ARE_RIGHT = "The values are right"
 SMALL = 3  # so many numbers in a tuple or list are told apart by name; more of them are one row
 
 
@@ -60,7 +62,25 @@ class Part:
     words: str
 
 
+def numbers_as_tensor(value: Any) -> torch.Tensor | None:
+    """An array, or numbers in lists or tuples, as a tensor; None for anything else."""
+    try:
+        if isinstance(value, (np.ndarray, np.generic)):
+            return torch.from_numpy(np.array(value))
+        if is_row(value):
+            value = [as_number(entry) for entry in value]
+            return torch.tensor(value, dtype=torch.float64 if any(isinstance(one, float) for one in value) else None)
+        if isinstance(value, (list, tuple)):
+            rows = [plain(one) if isinstance(one, torch.Tensor) else numbers_as_tensor(one) for one in value]
+            return None if any(row is None for row in rows) else torch.stack(rows)
+    except (TypeError, ValueError, RuntimeError):  # ragged, mixed, or no numbers
+        pass
+    return None
+
+
 def describe_kind(value: Any) -> str:
+    if isinstance(value, torch.Tensor) and value.is_nested:
+        return "a nested tensor"
     if isinstance(value, torch.Tensor):
         return f"a tensor of shape {list(value.shape)} and type {str(value.dtype).removeprefix('torch.')}"
     if isinstance(value, TensorDictBase):
@@ -89,15 +109,9 @@ def is_row(value: Any) -> bool:
 
 
 def plain(value: Any) -> Any:
-    """A tensor as it can be compared: dense, on the CPU, without a graph; anything else as it is.
-
-    Raises:
-        ValueError: a tensor without values.
-    """
+    """A tensor as it can be compared: dense, on the CPU, without a graph; anything else as it is."""
     if not isinstance(value, torch.Tensor):
         return value
-    if value.is_meta:
-        raise ValueError("a tensor on the `meta` device has a shape, but no values")
     value = value.detach()
     return (value if value.layout == torch.strided else value.to_dense()).cpu()
 
@@ -141,7 +155,7 @@ def parts(want: Any, got: Any, rules: Rules, name: str = "") -> Iterator[Part]:
             yield from parts(want[key], got[key], rules, joined(name, tensordict_key(key)))
     elif isinstance(want, dict):
         for key in want:
-            yield from parts(want[key], got[key], rules, joined(name, f"`{key}`"))
+            yield from parts(want[key], got[key], rules, joined(name, str(key) if " " in str(key) else f"`{key}`"))
     elif isinstance(want, (tuple, list)) and (len(want) <= SMALL or not is_row(want)):
         for place, (one, other) in enumerate(zip(want, got, strict=True)):
             yield from parts(one, other, rules, joined(name, ordinal(place)) if len(want) > 1 else name)
@@ -220,7 +234,7 @@ def other_names(want: set, got: set, quoted: Callable[[Any], str]) -> str:
         )
         if names
     ]
-    return f"The entries are not those asked for: {'; '.join(found)}." if found else ""
+    return f"{OTHER_ENTRIES}: {'; '.join(found)}." if found else ""
 
 
 def another_row(want: tuple | list, got: Any, rules: Rules) -> str:
@@ -241,14 +255,24 @@ def another_row(want: tuple | list, got: Any, rules: Rules) -> str:
 
 def leaf_difference(want: Any, got: Any, rules: Rules) -> str:
     """What differs between two values that have no parts, as a sentence; empty where nothing does."""
+    if isinstance(got, torch.Tensor) and got.is_meta:
+        return "Your tensor is on the `meta` device: it has a shape, but no values."
+    try:
+        return compared(want, got, rules)
+    except Exception as error:  # an answer can be any object, also one that cannot be compared
+        return f"Expected {describe_kind(want)}, got {describe_kind(got)}, which cannot be compared ({error})."
+
+
+def compared(want: Any, got: Any, rules: Rules) -> str:
+    """As `leaf_difference`, of values whose types may raise anything."""
     if isinstance(want, torch.Tensor) and want.ndim > 0:
         return tensor_difference(want, got, rules)
     if is_row(want) and not is_number(want):  # as long as the other one, see `built_otherwise`
         return row_difference(want, got, rules)
     if isinstance(want, torch.Tensor) and rules.exact_type and not isinstance(got, torch.Tensor):
         return f"Expected a tensor, got {describe_kind(got)}: here the type matters."
-    if isinstance(want, (set, frozenset)) and not rules.exact_type and isinstance(got, (set, frozenset, list, tuple)):
-        return set_difference(set(want), set(got))
+    if isinstance(want, Set) and isinstance(got, Set if rules.exact_type else (Set, list, tuple)):
+        return set_difference(want, got)
     want, got = as_number(plain(want)), as_number(plain(got))
     if isinstance(want, bool) or isinstance(got, bool):
         same = isinstance(want, bool) and isinstance(got, bool) and want == got
@@ -264,7 +288,11 @@ def leaf_difference(want: Any, got: Any, rules: Rules) -> str:
     return "" if same else "Expected {}, got {}.".format(*told_apart(want, got))
 
 
-def set_difference(want: set, got: set) -> str:
+def set_difference(want: Set, got: Collection) -> str:
+    try:
+        want, got = set(want), set(got)
+    except TypeError:
+        return f"Expected a set, got {describe_kind(got)} whose entries are themselves lists or sets."
     missing, extra = (", ".join(sorted(map(str, names))) for names in (want - got, got - want))
     found = [f"missing: {missing}"] if missing else []
     found += [f"too many: {extra}"] if extra else []
@@ -282,13 +310,12 @@ def row_difference(want: list | tuple, got: Any, rules: Rules) -> str:
 
 
 def tensor_difference(want: torch.Tensor, got: Any, rules: Rules) -> str:
-    if isinstance(got, np.ndarray) and not rules.exact_type and got.dtype.kind in "biufc":
-        got = torch.from_numpy(np.ascontiguousarray(got))
     want = plain(want)
+    if not rules.exact_type and not isinstance(got, torch.Tensor):
+        as_tensor = numbers_as_tensor(got)
+        got = got if as_tensor is None else as_tensor
     if not isinstance(got, torch.Tensor):
         return f"Expected {describe_kind(want)}, got {describe_kind(got)}."
-    if got.is_meta:
-        return "Your tensor is on the `meta` device: it has a shape, but no values."
     got = plain(got)
     if want.shape != got.shape:
         return f"Expected a tensor of shape {list(want.shape)}, got one of shape {list(got.shape)}."
@@ -309,9 +336,9 @@ def other_type(want: torch.Tensor, got: torch.Tensor, rules: Rules) -> str:
     """Of two tensors with the same values: what is wrong with the type."""
     names = [str(tensor.dtype).removeprefix("torch.") for tensor in (want, got)]
     if kind_of(want) != kind_of(got):
-        return f"The values are right, their type is not: expected {names[0]}, got {names[1]}."
+        return f"{VALUES_ARE_RIGHT}, their type is not: expected {names[0]}, got {names[1]}."
     if rules.exact_type and want.dtype != got.dtype:
-        return f"The values are right, but here the type matters: expected {names[0]}, got {names[1]}."
+        return f"{VALUES_ARE_RIGHT}, but here the type matters: expected {names[0]}, got {names[1]}."
     return ""
 
 

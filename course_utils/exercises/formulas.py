@@ -8,6 +8,7 @@ import torch
 
 from course_utils.exercises.cases import Case, fitted, same
 
+ADDED, AVERAGED = "as if you added up where a mean belongs", "as if you took the mean where a sum belongs"
 ENOUGH = 4  # so few values prove no factor: a line goes through any two points
 
 # What a learner's values may be of the right ones, as it stands in "it is ...".
@@ -74,8 +75,8 @@ def candidates(want: torch.Tensor, got: torch.Tensor, cases: list[Case], where: 
     if len(got) < ENOUGH:
         return
     yield from (words for words, function in OF_THE_RIGHT.items() if same(got, function(want)))
-    yield from (words for words, function in TO_BE_DONE.items() if same(function(got), want))
-    if float(want.std()) > 1e-6:
+    if float(want.std()) > 1e-6 or want.isnan().any():
+        yield from (words for words, function in TO_BE_DONE.items() if same(function(got), want))
         yield from scaled(want, got, cases)
     for name, values in columns(cases, where).items():
         if len(values) == len(got) and values.dtype != torch.bool:
@@ -84,6 +85,17 @@ def candidates(want: torch.Tensor, got: torch.Tensor, cases: list[Case], where: 
                 for words, function in WITH_AN_INPUT.items()
                 if same(got, function(want, values.double()))
             )
+            yield from off_by_a_share(want, got, name, values.double())
+
+
+def off_by_a_share(want: torch.Tensor, got: torch.Tensor, name: str, values: torch.Tensor) -> Iterator[str]:
+    """Some share of an input too much, or too little; of so many values that it is no accident."""
+    heavy = values.abs().argmax()
+    if len(want) < 2 * ENOUGH or not values[heavy] or same(values, values[:1].expand_as(values)):
+        return
+    share = float((got - want)[heavy] / values[heavy])
+    if abs(share) > 1e-6 and same(got, want + share * values):
+        yield f"the right one {'plus' if share > 0 else 'minus'} {number(abs(share))} times {name}"
 
 
 def of_inputs(got: torch.Tensor, cases: list[Case], where: list[torch.Tensor]) -> Iterator[str]:
@@ -126,9 +138,21 @@ def scaled(want: torch.Tensor, got: torch.Tensor, cases: list[Case]) -> Iterator
     summand = float(got[0] - want[0])
     if summand == summand and same(got, want + summand):
         yield f"the right one {'plus' if summand > 0 else 'minus'} {number(abs(summand))}"
+    yield from affine(want, got)
     per_case = [(case.got.double() / case.want.double()).flatten() for case in cases]
     if len(cases) > 1 and sum(map(len, per_case)) == len(want):
         yield from varying_sizes(want, got, cases)
+
+
+def affine(want: torch.Tensor, got: torch.Tensor) -> Iterator[str]:
+    """A factor and a summand; of so many values that a line does not go through them by chance."""
+    low, high = want.argmin(), want.argmax()
+    if len(want) < 2 * ENOUGH or not float(want[high] - want[low]) > 1e-3:
+        return
+    slope = float((got[high] - got[low]) / (want[high] - want[low]))
+    summand = float(got[low] - slope * want[low])
+    if abs(slope) > 1e-6 and same(got, slope * want + summand):
+        yield f"{times(slope)}, and then {'plus' if summand > 0 else 'minus'} {number(abs(summand))}"
 
 
 def times(factor: float) -> str:
@@ -141,9 +165,9 @@ def times(factor: float) -> str:
 def sizes(factor: float, cases: list[Case]) -> str:
     """Which input has so many values, in brackets; empty where none has."""
     count = factor if abs(factor) > 1 else 1 / factor
-    for name, value in cases[0].inputs.items():
+    for name, value in cases[0].inputs.items() if count > 2.5 else ():  # every second thing has two
         if isinstance(value, torch.Tensor) and value.ndim and abs(count - value.numel()) < 1e-3 * count:
-            belongs = "a mean belongs where you add up" if abs(factor) > 1 else "a sum belongs where you take the mean"
+            belongs = ADDED if abs(factor) > 1 else AVERAGED
             return f", the number of values in {name}: {belongs}"
     return ""
 
@@ -158,11 +182,12 @@ def varying_sizes(want: torch.Tensor, got: torch.Tensor, cases: list[Case]) -> I
             continue
         row = torch.cat([torch.full((case.want.numel(),), float(n)) for case, n in zip(cases, counts, strict=True)])
         if same(got, want * row):
-            yield f"the right one times the number of values in {name}: a mean belongs where you add up"
+            yield f"the right one times the number of values in {name}: {ADDED}"
         if same(got, want / row):
-            yield f"the right one divided by the number of values in {name}: a sum belongs where you take the mean"
+            yield f"the right one divided by the number of values in {name}: {AVERAGED}"
 
 
 def number(value: torch.Tensor | float) -> str:
     value = value.item() if isinstance(value, torch.Tensor) else value
+    value = 0.0 if value == 0 and isinstance(value, float) else value  # no "-0"
     return f"{value:.4g}" if isinstance(value, float) else str(value)
