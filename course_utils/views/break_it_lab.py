@@ -48,7 +48,6 @@ class BreakItLab(WidgetView):
         html = (
             f"<details><summary>Your prediction first, then unfold: how many of {count} seeds are solved with "
             f"{escape('; with '.join(self.broken))}?</summary>{picture.html}</details>"
-            "<p>Run this cell to take them one at a time.</p>"
         )
         super().__init__(self._make_widget, html, picture.text)
 
@@ -147,7 +146,7 @@ class BreakItLab(WidgetView):
                 with LivePlot(threshold=self.solved_at, draw_in=live) as plot:
                     self.run_one(arm.value, plot.add)
             except Exception as error:  # in a callback it would vanish; the learner should read it
-                live.value = f"<p><b>{type(error).__name__}</b>: {escape(str(error))}</p>"
+                live.value = f"<p><b>{escape(type(error).__name__)}</b>: {escape(str(error))}</p>"
             finally:
                 run.disabled = False
 

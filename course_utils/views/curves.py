@@ -90,6 +90,8 @@ def curves_svg(
     drawn = {name: _runs(curve) for name, curve in series.items()}
     points = [point for runs in drawn.values() for run in runs for point in run]
     xs, ys = [x for x, _ in points] or [0.0, 1.0], [y for _, y in points] or [0.0, 1.0]
+    # Where a curve cannot be drawn, its x is still there.
+    xs += [x for curve in series.values() for x, _ in (*curve[:1], *curve[-1:]) if drawable((x, 0.0))]
     if threshold is not None and math.isfinite(threshold):
         ys = [*ys, threshold]
     x_ticks, y_ticks = nice_ticks(min(0, *xs), max(xs)), nice_ticks(min(0, *ys), max(ys))

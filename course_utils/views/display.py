@@ -92,7 +92,9 @@ class WidgetView(View):
             return
         still = f'{ONE_OF_THEM}<div class="{STILL}">{self.html}</div>'
         publish_display_data({"text/html": still, "text/plain": self.text})
-        _on_stage.show(self, *_cell_and_run(shell))
+        for replaced in _on_stage.show(self, *_cell_and_run(shell)):
+            replaced.close()
+            _take_from_history(replaced, shell)
         live = {"version_major": 2, "version_minor": 0, "model_id": self.widget.model_id}
         publish_display_data({WIDGET: live, "text/plain": ""})
 
@@ -103,15 +105,14 @@ class _Stage:
     def __init__(self) -> None:
         self._shown: dict[str, tuple[str, list[WidgetView]]] = {}
 
-    def show(self, view: WidgetView, cell: str, run: str) -> None:
-        """Note that a run of a cell shows a view; close what only an earlier run of it showed."""
+    def show(self, view: WidgetView, cell: str, run: str) -> list[WidgetView]:
+        """Note that a run of a cell shows a view; returns what it replaces: the views only its last run showed."""
         last, views = self._shown.get(cell, (run, []))
         self._shown[cell] = (run, [*views, view] if last == run else [view])
-        if last != run:
-            still_shown = [one for _, shown in self._shown.values() for one in shown]
-            for one in views:
-                if not any(one is other for other in still_shown):
-                    one.close()
+        if last == run:
+            return []
+        still_shown = {id(one) for _, shown in self._shown.values() for one in shown}
+        return [one for one in views if id(one) not in still_shown]
 
 
 _on_stage = _Stage()
@@ -122,6 +123,21 @@ def _cell_and_run(shell) -> tuple[str, str]:
     parent = shell.get_parent()
     name = parent.get("metadata", {}).get("cellId") or parent.get("content", {}).get("code", "")
     return name, parent.get("header", {}).get("msg_id", "")
+
+
+def _take_from_history(view: WidgetView, shell) -> None:
+    """Let IPython forget a view that a cell returned: `Out[3]`, `_3`, `_` would keep it, whatever it holds, for ever.
+
+    A variable of the learner's own keeps it alive, and it can be shown again.
+    """
+    for number in [number for number, value in shell.user_ns.get("_oh", {}).items() if value is view]:
+        del shell.user_ns["_oh"][number]
+        shell.user_ns.pop(f"_{number}", None)
+    for name in ("_", "__", "___"):
+        if shell.user_ns.get(name) is view:
+            shell.user_ns[name] = ""
+        if getattr(shell.displayhook, name, None) is view:
+            setattr(shell.displayhook, name, "")
 
 
 def image_tag(data: bytes, mimetype: str, alt: str, width: int | None = None) -> str:

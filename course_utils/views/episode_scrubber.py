@@ -200,8 +200,8 @@ class EpisodeScrubber(WidgetView):
         else:
             # `title` because JupyterLab takes aria-label away where it does not trust a notebook.
             media = (
-                f'<video controls muted playsinline width="{FRAME_WIDTH}" title="{escape(line)}" '
-                f'aria-label="{escape(line)}" style="max-width:100%" '
+                f'<video controls muted playsinline width="{FRAME_WIDTH}" data-frames="{len(track)}" '
+                f'title="{escape(line)}" aria-label="{escape(line)}" style="max-width:100%" '
                 f'src="data:video/mp4;base64,{video}">{strip}</video>'
             )
         return (
