@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Callable
 from functools import cached_property
 from html import escape
@@ -130,12 +131,13 @@ def _take_from_history(view: WidgetView, shell) -> None:
 
     A variable of the learner's own keeps it alive, and it can be shown again.
     """
-    for number in [number for number, value in shell.user_ns.get("_oh", {}).items() if value is view]:
-        del shell.user_ns["_oh"][number]
-        shell.user_ns.pop(f"_{number}", None)
+    history = shell.user_ns.get("_oh", {})
+    for number in [number for number, value in history.items() if value is view]:
+        del history[number]
+    for names in (shell.user_ns, shell.user_ns_hidden):
+        for name in [name for name, value in names.items() if value is view and re.fullmatch(r"_+|_\d+", name)]:
+            del names[name]
     for name in ("_", "__", "___"):
-        if shell.user_ns.get(name) is view:
-            shell.user_ns[name] = ""
         if getattr(shell.displayhook, name, None) is view:
             setattr(shell.displayhook, name, "")
 

@@ -38,14 +38,12 @@ BreakItLab({"whole": runs, "broken": runs}, 475)"""
 class Shell:
     """What a view asks of a kernel's shell: which cell runs, and which run of it."""
 
-    kernel = object()
+    kernel = displayhook = object()
 
     def __init__(self, cell: str, run: str, code: str = "") -> None:
-        self.parent = {
-            "header": {"msg_id": run},
-            "metadata": {"cellId": cell} if cell else {},
-            "content": {"code": code},
-        }
+        self.user_ns, self.user_ns_hidden = {}, {}
+        metadata = {"cellId": cell} if cell else {}
+        self.parent = {"header": {"msg_id": run}, "metadata": metadata, "content": {"code": code}}
 
     def get_parent(self) -> dict:
         return self.parent
@@ -153,7 +151,7 @@ EpisodeScrubber(rollout, np.repeat(noise, 100, 0))"""
 @pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="memory is read from /proc")
 def test_five_runs_of_a_cell_take_the_memory_of_one():
-    """Noise does not compress, so each film that is held is 36 MB; IPython's `Out` keeps what the last runs returned."""
+    """Noise does not compress, so each film that is held is 36 MB; IPython's `Out` keeps what cells returned."""
     manager = KernelManager()
     manager.start_kernel()
     client = manager.client()
