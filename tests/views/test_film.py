@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import gymnasium as gym
 import numpy as np
 import pytest
@@ -89,10 +91,7 @@ class TestWorld:
     @pytest.mark.parametrize(
         ("agent", "words"),
         [
-            (Actor(torch.nn.Linear(3, 1), spec=ActionScaling()(GymEnv("Pendulum-v1").action_spec)), "from -1 to 1")
-            if False
-            else (policy(lambda normal: normal[:1], reads=["normal"]), "reads 'normal', which Pendulum-v1 does not"),
-            (QValueActor(torch.nn.Linear(3, 5), spec=Categorical(5)), "takes|Pendulum"),
+            (policy(lambda normal: normal[:1], reads=["normal"]), "reads 'normal', which Pendulum-v1 does not"),
             (policy(lambda observation: observation[:2]), r"shape \[2\], Pendulum-v1 takes \[1\]"),
             (policy(lambda observation: torch.nn.Linear(7, 1)(observation)), r"observation \(float32 \[3\]\)"),
         ],
@@ -162,7 +161,7 @@ class TestPolicies:
         "right",
         [
             lambda td: td.set("action", torch.tensor(1)),
-            lambda td: td.set("action", torch.tensor([False, True])) and None if False else _in_place(td),
+            lambda td: _in_place(td),
             lambda td: 1,
             lambda td: np.array([1]),
             policy(lambda seen: torch.tensor([1])),
@@ -290,8 +289,7 @@ class TestFrames:
         toy.render = lambda: picture
         episode = record_episode(toy)
         assert len(episode.frames) == 0 and len(episode.rewards) == 5
-        with pytest.raises(AssertionError, match=words) if False else _matches(words, episode.problem):
-            pass
+        assert re.search(words, episode.problem)
         assert "No picture: " in show_video(episode).text
 
     def test_pictures_that_change_their_size_are_named(self):
@@ -304,7 +302,7 @@ class TestFrames:
         toy = Toy(picture=picture)
         toy.render = lambda: picture
         view = show_video(record_episode(toy))
-        assert "no video" not in view.text or size[0] in (1, 3, 4)
+        assert "no video" not in view.text and ("<video" in view.html or "either side" in view.text)
 
     @pytest.mark.parametrize("width", ['1" onclick="alert(1)', "100%", 0, -3, 1.5, True, None])
     def test_a_width_that_is_none_is_refused(self, width):
