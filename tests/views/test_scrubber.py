@@ -162,9 +162,8 @@ def rollouts(draw) -> TensorDict:
         if draw(st.booleans()):
             count = draw(st.integers(1, 5))
             values = draw(st.lists(NUMBERS, min_size=steps * count, max_size=steps * count))
-            name = draw(st.sampled_from(["action_value", "logits", "probs"]))] = torch.tensor(values).reshape(
-                steps, -1
-            )
+            name = draw(st.sampled_from(["action_value", "logits", "probs"]))
+            entries[name] = torch.tensor(values).reshape(steps, -1)
         if draw(st.booleans()):
             entries["mask"] = draw(tensors(steps))
         return entries
