@@ -399,7 +399,7 @@ def _left_out(now: _Read, acting: Sequence[Path], seen: Sequence[Path], parts: l
         for path in now.values
         if path not in shown
         and path[-1] not in ENDS
-        and not (path[-1] in BELIEFS and path[:-1] in places)
+        and not (path[-1] in (*BELIEFS, "chosen_action_value") and path[:-1] in places)
         and not (path[-1] in MASKS and path[:-1] in allowed)
     )
     left += sorted(now.other)
