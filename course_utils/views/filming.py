@@ -71,6 +71,12 @@ def _wrapped(env: Env, policy) -> Env:
         raise TypeError(
             f"An environment is a name, a Gymnasium environment or one of TorchRL's; this is a {type(env).__name__}."
         )
+    shared = _entries(env.observation_space, "observation") & _entries(env.action_space, "action")
+    if shared:
+        raise ValueError(
+            f"In {name} an observation and an action are both called {', '.join(map(repr, sorted(shared)))}: one would "
+            "be written over the other. Rename one: gymnasium.wrappers has TransformObservation and TransformAction."
+        )
     try:
         world = GymWrapper(_in_plain_spaces(env), categorical_action_encoding=not _speaks_one_hot(policy))
     except Exception as error:
@@ -107,6 +113,11 @@ def _parts(space, name: str) -> dict | None:
     if isinstance(space, spaces.Dict):
         return {key: (key, part) for key, part in space.spaces.items()}
     return None
+
+
+def _entries(space, name: str) -> set[str]:
+    """Under which names TorchRL writes a space."""
+    return set(_parts(space, name) or {name: space})
 
 
 def _plain(space, name: str):

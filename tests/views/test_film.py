@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 import torch
 from gymnasium import spaces
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from tensordict.nn import TensorDictModule, TensorDictSequential
 from torchrl.data import Categorical
 from torchrl.envs import (
@@ -30,6 +32,7 @@ from torchrl.modules import MLP, Actor, LSTMModule, ProbabilisticActor, QValueAc
 from course_utils import record_episode, show_video
 from course_utils.views.frames import film_of
 
+EXAMPLES = 30
 BOX = spaces.Box(-1, 1, (3,), np.float32)
 
 
@@ -308,3 +311,55 @@ class TestFrames:
     def test_a_width_that_is_none_is_refused(self, width):
         with pytest.raises(ValueError, match="whole number of pixels"):
             show_video(record_episode(Toy()), width=width)
+
+
+LEAVES = st.sampled_from([space for space in SPACES.values() if not isinstance(space, spaces.Dict | spaces.Tuple)])
+NAMES = st.sampled_from(["left", "right", "speed", "a"])
+COMPOSED = st.recursive(
+    LEAVES,
+    lambda parts: (
+        st.dictionaries(NAMES, parts, min_size=1, max_size=3).map(spaces.Dict)
+        | st.lists(parts, min_size=1, max_size=3).map(tuple).map(spaces.Tuple)
+    ),
+    max_leaves=5,
+)
+
+
+def numbers(value) -> list[float]:
+    """All numbers of a value of any space, in order."""
+    if isinstance(value, dict):
+        return [number for part in value.values() for number in numbers(part)]
+    if isinstance(value, tuple):
+        return [number for part in value for number in numbers(part)]
+    return np.asarray(value, float).reshape(-1).tolist()
+
+
+def starts(space) -> list[float]:
+    """What each number of a space counts from, where TorchRL counts from 0."""
+    if isinstance(space, spaces.Dict):
+        return [number for part in space.spaces.values() for number in starts(part)]
+    if isinstance(space, spaces.Tuple):
+        return [number for part in space.spaces for number in starts(part)]
+    start = float(getattr(space, "start", 0)) if isinstance(space, spaces.Discrete) else 0.0
+    return [start] * (1 if isinstance(space, spaces.Discrete) else int(np.prod(space.shape)))
+
+
+@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
+@given(seen=COMPOSED, acts=COMPOSED, seed=st.integers(0, 99))
+def test_composed_spaces_are_played_and_the_record_is_what_was_played(seen, acts, seed):
+    toy = Toy(seen, acts)
+    if isinstance(seen, spaces.Dict) and isinstance(acts, spaces.Dict) and set(seen) & set(acts):
+        with pytest.raises(ValueError, match="both called"):
+            record_episode(toy)
+        return
+    toy.render = lambda: np.full((20, 30, 3), 10 * toy.time, np.uint8)
+    episode = record_episode(toy, seed=seed)
+    assert len(toy.given) == len(episode.rollout) == 5
+    assert [int(frame[0, 0, 0]) for frame in episode.frames] == [0, 10, 20, 30, 40, 50]
+    after = {key for key in episode.rollout["next"].keys(True, True)}
+    written = [key for key in episode.rollout.exclude("next").keys(True, True) if key not in after]
+    for step, given_action in zip(episode.rollout, toy.given, strict=True):
+        recorded = [number for key in written for number in step[key].double().reshape(-1).tolist()]
+        shift = starts(acts)
+        played = [number - start for number, start in zip(numbers(given_action), shift, strict=True)]
+        np.testing.assert_allclose(sorted(recorded), sorted(played), rtol=1e-6)
