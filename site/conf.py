@@ -27,9 +27,9 @@ html_favicon = "icon.svg"
 html_use_index = False
 html_copy_source = False
 html_show_sourcelink = False
-html_static_path = ["course.css", "formulas.js", "node_modules/mathjax/es5/tex-svg.js"]
+html_static_path = ["course.css", "formulas.js", "views.js", "node_modules/mathjax/es5/tex-svg.js"]
 html_css_files = ["course.css"]
-html_js_files = ["formulas.js"]
+html_js_files = ["formulas.js", ("views.js", {"defer": "defer"})]
 mathjax_path = "tex-svg.js"
 # The menu would load what is not on the site.
 mathjax3_config = {"options": {"enableMenu": False}}

@@ -24,6 +24,7 @@ from nbformat import NotebookNode
 from tqdm import tqdm
 
 from benchmarks import results_table
+from course_utils.views.display import ONE_OF_THEM, WIDGET
 from tools import misconceptions
 from tools.course import (
     NOTEBOOKS,
@@ -277,8 +278,14 @@ def merge_streams(cell: NotebookNode) -> None:
 
 def drop_widgets(cell: NotebookNode) -> None:
     """Leave the static form of a widget: without the kernel that made it, a widget is an error message."""
+    kept = []
     for output in cell.outputs:
-        output.get("data", {}).pop("application/vnd.jupyter.widget-view+json", None)
+        data = output.get("data", {})
+        alone = data.pop(WIDGET, None) and "text/html" not in data
+        if "text/html" in data:
+            data["text/html"] = data["text/html"].removeprefix(ONE_OF_THEM)
+        kept += [] if alone else [output]
+    cell.outputs = kept
 
 
 def unfit(cell: NotebookNode) -> list[str]:

@@ -48,7 +48,6 @@ class BreakItLab(WidgetView):
         html = (
             f"<details><summary>Your prediction first, then unfold: how many of {count} seeds are solved with "
             f"{escape('; with '.join(self.broken))}?</summary>{picture.html}</details>"
-            "<p>Run this cell to take them one at a time.</p>"
         )
         super().__init__(self._make_widget, html, picture.text)
 

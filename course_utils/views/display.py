@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-import sys
+import re
 from collections.abc import Callable
 from functools import cached_property
 from html import escape
@@ -32,29 +32,114 @@ class View:
         return self.text
 
 
-class WidgetView(View):
-    """A view that can be played with where a kernel runs, and is a picture everywhere else.
+WIDGET = "application/vnd.jupyter.widget-view+json"
+STILL = "course-still"
+# JupyterLab draws one output below the other. A still gives way to the widget below it; a widget whose kernel is gone
+# is a line of error, which gives way to the still. A box is what every one of our widgets is.
+_OUTPUT = ".jp-OutputArea-child"
+ONE_OF_THEM = (
+    f"<style>{_OUTPUT}:has(.{STILL}):has(+ {_OUTPUT} .widget-box),"
+    f"{_OUTPUT}:has(.{STILL}) + {_OUTPUT}:has(> .jupyter-widgets):not(:has(.widget-box))"
+    "{display:none}</style>"
+)
 
-    A saved page holds `html`; JupyterLab and Colab prefer the widget as long as its kernel lives.
+
+class WidgetView(View):
+    """A view that can be played with where a kernel runs, and stays as a picture where none does.
+
+    Displayed, it is two outputs: the static form, and the widget. JupyterLab shows the widget as long as it is alive
+    and else the static form: a notebook that was saved and is opened the next day still has its picture. Elsewhere
+    the static form comes first. When a cell runs again, the widgets that its last run showed are closed, for
+    ipywidgets would keep them, and all that they hold, for ever
+    (https://ipywidgets.readthedocs.io/en/stable/examples/Widget%20Basics.html#closing-widgets).
 
     Args:
-        make_widget: builds the ipywidgets widget; called at the first display: a script never imports ipywidgets.
-        html: the static form, for code hosts, the built site and a notebook that was not run yet.
+        make_widget: builds the ipywidgets widget, a box; called at the first display: a script never imports
+            ipywidgets.
+        html: the static form, for code hosts, the built site and a notebook without a kernel.
         text: as in `View`.
     """
 
     def __init__(self, make_widget: Callable[[], Widget], html: str, text: str) -> None:
         super().__init__(html, text)
         self._make_widget = make_widget
+        self._owned: list[Widget] = []
 
     @cached_property
     def widget(self) -> Widget:
         """The widget; the same one at every display, so that two outputs of it move together."""
-        return self._make_widget()
+        from ipywidgets import Widget
 
-    def _repr_mimebundle_(self, include=None, exclude=None) -> dict[str, str]:
-        live = {} if "IPython" not in sys.modules else self.widget._repr_mimebundle_()
-        return {**live, **super()._repr_mimebundle_()}
+        before = Widget._widget_construction_callback
+        Widget.on_widget_constructed(self._owned.append)
+        try:
+            return self._make_widget()
+        finally:
+            Widget.on_widget_constructed(before)
+
+    def close(self) -> None:
+        """Take the widget off the page and out of memory; displayed again, the view makes a new one."""
+        self.__dict__.pop("widget", None)
+        while self._owned:
+            self._owned.pop().close()
+
+    def _ipython_display_(self) -> None:
+        from IPython import get_ipython
+        from IPython.display import publish_display_data
+
+        shell = get_ipython()
+        if not hasattr(shell, "kernel"):  # a terminal
+            publish_display_data(super()._repr_mimebundle_())
+            return
+        still = f'{ONE_OF_THEM}<div class="{STILL}">{self.html}</div>'
+        publish_display_data({"text/html": still, "text/plain": self.text})
+        for replaced in _on_stage.show(self, *_cell_and_run(shell)):
+            replaced.close()
+            _take_from_history(replaced, shell)
+        live = {"version_major": 2, "version_minor": 0, "model_id": self.widget.model_id}
+        publish_display_data({WIDGET: live, "text/plain": ""})
+
+
+class _Stage:
+    """Which views each cell shows, so that those of its last run can be closed."""
+
+    def __init__(self) -> None:
+        self._shown: dict[str, tuple[str, list[WidgetView]]] = {}
+
+    def show(self, view: WidgetView, cell: str, run: str) -> list[WidgetView]:
+        """Note that a run of a cell shows a view; returns what it replaces: the views only its last run showed."""
+        last, views = self._shown.get(cell, (run, []))
+        self._shown[cell] = (run, [*views, view] if last == run else [view])
+        if last == run:
+            return []
+        still_shown = {id(one) for _, shown in self._shown.values() for one in shown}
+        return [one for one in views if id(one) not in still_shown]
+
+
+_on_stage = _Stage()
+
+
+def _cell_and_run(shell) -> tuple[str, str]:
+    """What tells a cell from the others, and its run from the others; where cells have no name, their code does."""
+    parent = shell.get_parent()
+    name = parent.get("metadata", {}).get("cellId") or parent.get("content", {}).get("code", "")
+    return name, parent.get("header", {}).get("msg_id", "")
+
+
+def _take_from_history(view: WidgetView, shell) -> None:
+    """Let IPython forget a view that a cell returned: `Out[3]`, `_3`, `_` would keep it, whatever it holds, for ever.
+
+    A variable of the learner's own keeps it alive, and it can be shown again.
+    """
+    history = shell.user_ns.get("_oh", {})
+    for number in [number for number, value in history.items() if value is view]:
+        del history[number]
+    for names in (shell.user_ns, shell.user_ns_hidden):
+        for name in [name for name, value in names.items() if value is view and re.fullmatch(r"_+|_\d+", name)]:
+            del names[name]
+    for name in ("_", "__", "___"):
+        if getattr(shell.displayhook, name, None) is view:
+            setattr(shell.displayhook, name, "")
 
 
 def image_tag(data: bytes, mimetype: str, alt: str, width: int | None = None) -> str:

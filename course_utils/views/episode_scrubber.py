@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+import base64
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
 from html import escape
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from tensordict import TensorDictBase
 
-from course_utils.views.curves import WIDTH, curves_svg
+from course_utils.views.curves import WIDTH, bad_points, curves_svg
 from course_utils.views.display import WidgetView, image_tag
+from course_utils.views.frames import Film
 from course_utils.views.plotting import PALETTE
-from course_utils.views.video import frame_strip
+from course_utils.views.track import Moment, Part, Track
+from course_utils.views.video import encode_mp4, frame_strip
 
 if TYPE_CHECKING:
     from ipywidgets import Widget
@@ -24,153 +24,26 @@ if TYPE_CHECKING:
 FRAME_WIDTH = 300  # pixels
 BAR_WIDTH = 90  # pixels
 MAX_OBSERVED = 8  # numbers of an observation
+MAX_ROWS = 24  # numbers that were believed
+MAX_WRITTEN = 16  # numbers of an action
 INTERVAL = 50  # milliseconds between two steps at full speed
-
-
-@dataclass(frozen=True)
-class Moment:
-    """One step of one episode.
-
-    Attributes:
-        step: its number, from 0.
-        frame: uint8 array [height, width, 3], what there was to see before the action.
-        observation: float array [n]; None once the episode is over.
-        action: what the agent did: an index, or an array of real numbers; None once the episode is over.
-        reward: what it got for that; None once the episode is over.
-        total: the rewards of the episode up to and including this step.
-        beliefs: one number per action (Q-values or probabilities); None where there are none.
-        end: how the episode ended at this step or before it; empty while it goes on.
-    """
-
-    step: int
-    frame: np.ndarray
-    observation: np.ndarray | None
-    action: int | np.ndarray | None
-    reward: float | None
-    total: float
-    beliefs: np.ndarray | None
-    end: str
-
-
-class Track:
-    """A rollout of T steps with its frames, ready to be looked at step by step; arguments as in `EpisodeScrubber`."""
-
-    def __init__(self, rollout: TensorDictBase, frames=None) -> None:
-        if not isinstance(rollout, TensorDictBase):
-            raise TypeError(
-                f"A rollout is a TensorDict; this is a {type(rollout).__name__}. Use env.rollout(100, policy)."
-            )
-        if rollout.ndim != 1 or len(rollout) == 0:
-            raise ValueError(
-                f"A rollout has shape [time]; this one has {list(rollout.shape)}. Take one row: rollout[0]."
-            )
-        self.steps = len(rollout)
-        self.frames = _frames_of(rollout, frames)
-        self.observations = _table(rollout["observation"]) if "observation" in rollout else np.zeros((self.steps, 0))
-        self.belief, self.beliefs = _beliefs_of(rollout)
-        self.actions = _actions_of(rollout)
-        self.rewards = _table(rollout["next", "reward"]).sum(1)
-        self.ends = _ends_of(rollout)
-        self.totals = _totals(self.rewards, self.ends)
-
-    def __len__(self) -> int:
-        """How many moments there are: one more than steps where the frame after the last step was kept."""
-        return len(self.frames)
-
-    def at(self, step: int) -> Moment:
-        """What there is to see at a step; the last moment stays when the episode is over."""
-        step = min(step, len(self) - 1)
-        last, over = min(step, self.steps - 1), step == self.steps
-        end = self.ends[last] or ("cut off" if over else "")
-        total = float(self.totals[last])
-        if over:
-            return Moment(step, self.frames[step], None, None, None, total, None, end)
-        beliefs = None if self.beliefs is None else self.beliefs[step]
-        reward = float(self.rewards[step])
-        return Moment(step, self.frames[step], self.observations[step], self.actions[step], reward, total, beliefs, end)
-
-    def chosen(self) -> np.ndarray | None:
-        """What the agent believed of the action it took, float array [T]; None where there are no beliefs."""
-        return None if self.beliefs is None else self.beliefs[np.arange(self.steps), self.actions]
-
-
-def _table(entry: torch.Tensor) -> np.ndarray:
-    """Any entry as floats, one row per step."""
-    return entry.detach().cpu().reshape(len(entry), -1).double().numpy()
-
-
-def _frames_of(rollout: TensorDictBase, frames) -> np.ndarray:
-    if frames is None:
-        if "pixels" not in rollout:
-            raise ValueError(
-                "There are no frames. Record them with record_episode(...).frames, or make the environment with "
-                "GymEnv(name, from_pixels=True, pixels_only=False)."
-            )
-        after = rollout.get(("next", "pixels"), None)
-        frames = rollout["pixels"] if after is None else torch.cat([rollout["pixels"], after[-1:]])
-    frames = np.asarray(frames.cpu() if isinstance(frames, torch.Tensor) else frames)
-    if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != np.uint8:
-        raise ValueError(
-            f"Frames are uint8 of shape [time, height, width, 3]; these are {frames.dtype}, {list(frames.shape)}. "
-            "Colours last: frames.permute(0, 2, 3, 1); numbers from 0 to 1: (255 * frames).to(torch.uint8)."
-        )
-    if len(frames) - len(rollout) not in (0, 1):
-        raise ValueError(f"{len(rollout)} steps need as many frames, or one more for the end; there are {len(frames)}.")
-    return frames
-
-
-def _beliefs_of(rollout: TensorDictBase) -> tuple[str, np.ndarray | None]:
-    """What the agent thought of each action before it chose: ("Q-value" or "probability", float array [T, actions])."""
-    if "action_value" in rollout:
-        return "Q-value", _table(rollout["action_value"])
-    if "logits" in rollout:
-        return "probability", _table(rollout["logits"].softmax(-1))
-    if "probs" in rollout:
-        return "probability", _table(rollout["probs"])
-    return "", None
-
-
-def _actions_of(rollout: TensorDictBase) -> Sequence:
-    """An index per step where the actions can be counted (also one-hot ones), else real numbers [T, n]."""
-    action = rollout["action"].detach().cpu()
-    if action.is_floating_point():
-        return _table(action)
-    action = action.reshape(len(action), -1).int()
-    return (action.argmax(1) if action.shape[1] > 1 else action[:, 0]).tolist()
-
-
-def _ends_of(rollout: TensorDictBase) -> list[str]:
-    """For each step how the episode ended there, or ""."""
-    ends = [""] * len(rollout)
-    for name in ("truncated", "terminated"):
-        flags = rollout.get(("next", name), None)
-        if flags is not None:
-            ends = [name if flag else end for flag, end in zip(flags.reshape(-1).tolist(), ends, strict=True)]
-    return ends
-
-
-def _totals(rewards: np.ndarray, ends: list[str]) -> np.ndarray:
-    totals, total = [], 0.0
-    for reward, end in zip(rewards, ends, strict=True):
-        total += reward
-        totals.append(total)
-        total = 0.0 if end else total
-    return np.array(totals)
 
 
 class EpisodeScrubber(WidgetView):
     """Play, pause and step through recorded episodes, all of them in step.
 
     At each step: the frame, the observation, what the agent believed of each action (`action_value`, `logits` or
-    `probs`, where the rollout has one), what it did, the reward, and the rewards so far. An episode that is over
-    stays at its end. Without a kernel, a strip of frames and the curves.
+    `probs`, where the rollout has one), what it did, the reward, and the rewards so far. Groups of agents, nested
+    entries and actions of several parts are shown one by one; an action that a mask forbids is shown as forbidden;
+    NaN and infinite numbers are counted; what is not shown is named. An episode that is over stays at its end.
+    Without a kernel, a video, every step as a table, and the curves. Frames are held compressed.
 
     Args:
         rollout: a TensorDict of shape [time], as `env.rollout` or `record_episode(...).rollout` give it; or a mapping
             {name: rollout}, to see several side by side.
-        frames: uint8, shape [time, height, width, 3], or one frame more for the end; for several rollouts a mapping
-            with the same names. Without it, the rollouts' own `pixels`
-            (https://docs.pytorch.org/rl/stable/reference/generated/torchrl.envs.GymEnv.html, `from_pixels`).
+        frames: pictures as `film_of` takes them, uint8 of shape [time, height, width, 3] for one; as many as steps,
+            or one more for the end; for several rollouts a mapping with the same names. Without it, the rollouts' own
+            `pixels` (https://docs.pytorch.org/rl/stable/reference/generated/torchrl.envs.GymEnv.html, `from_pixels`).
         observation_names: what the numbers of an observation are called.
         action_names: what the actions are called.
 
@@ -194,7 +67,6 @@ class EpisodeScrubber(WidgetView):
             raise ValueError(f"Give frames under the same names as the rollouts: {', '.join(rollouts)}.")
         self.tracks = {name: Track(rollouts[name], pictures[name]) for name in rollouts}
         self.observation_names, self.action_names = observation_names, action_names
-        self._png = lru_cache(maxsize=4096)(self._encode)
         super().__init__(self._make_widget, self._static_html(), self._static_text())
 
     def __len__(self) -> int:
@@ -207,75 +79,160 @@ class EpisodeScrubber(WidgetView):
 
     def describe(self, name: str, step: int) -> str:
         """One episode's moment in a sentence."""
-        moment = self.tracks[name].at(step)
-        if moment.action is None:
+        track = self.tracks[name]
+        moment = track.at(step)
+        if moment.over:
             return f"{name}, after {moment.step} steps: {moment.end}, return {moment.total:.5g}"
-        words = f"{name}, step {moment.step}: action {self._action_name(moment.action)}, reward {moment.reward:.3g}"
-        return f"{words}, {moment.total:.5g} so far" + (f", {moment.end}" if moment.end else "")
+        words = f"{name}, step {moment.step}: action {self._actions(track, moment.step)}, {_reward(track, moment)}"
+        ends = [end for end in (moment.end, track.some_ended[moment.step]) if end]
+        return ", ".join([f"{words}, {moment.total:.5g} so far", *ends])
 
-    def _action_name(self, action) -> str:
-        if isinstance(action, int):
-            return self.action_names[action] if action < len(self.action_names) else str(action)
-        return ", ".join(f"{number:.2f}" for number in action)
+    def _actions(self, track: Track, step: int) -> str:
+        """All parts of what was done."""
+        return "; ".join(self._action(part, step) for part in track.parts) or "not recorded"
 
-    def _encode(self, name: str, step: int) -> bytes:
-        from PIL import Image
+    def _action(self, part: Part, step: int) -> str:
+        index, value = part.index(step), part.values[step]
+        if index is not None:
+            words = self._action_name(index) + (" (one-hot)" if part.one_hot and part.beliefs is None else "")
+            if part.allowed is not None and not (0 <= index < len(part.allowed[step]) and part.allowed[step][index]):
+                words += " (forbidden)"
+        elif value is None:
+            words = "none"
+        else:
+            whole = (value == np.round(value)).all() and not part.real
+            written = [f"{number:.0f}" if whole else f"{number:.2f}" for number in value[:MAX_WRITTEN]]
+            more = f" and {len(value) - MAX_WRITTEN} more" if len(value) > MAX_WRITTEN else ""
+            words = ", ".join(written) + more
+        return f"{part.label} {words}" if part.label else words
 
-        picture = Image.fromarray(self.tracks[name].at(step).frame)
-        picture = picture.resize((FRAME_WIDTH, round(picture.height * FRAME_WIDTH / picture.width)))
+    def _action_name(self, index: int) -> str:
+        return self.action_names[index] if 0 <= index < len(self.action_names) else str(index)
+
+    def _encode(self, frame: np.ndarray) -> bytes:
         buffer = io.BytesIO()
-        picture.save(buffer, format="PNG")
+        _small(frame).save(buffer, format="PNG")
         return buffer.getvalue()
 
     def _moment_html(self, name: str, step: int) -> str:
         track, moment = self.tracks[name], self.tracks[name].at(step)
-        image = image_tag(self._png(name, moment.step), "image/png", self.describe(name, step), FRAME_WIDTH)
-        rows = []
-        if track.beliefs is not None:
-            largest = np.abs(track.beliefs).max() or 1.0
-            for action in range(track.beliefs.shape[1]):
-                value = None if moment.beliefs is None else moment.beliefs[action]
-                note = "← taken" if action == moment.action else ""
-                rows.append(_row(f"{track.belief} of {self._action_name(action)}", value, largest, note))
-        for number, largest in enumerate(np.abs(track.observations).max(0)[:MAX_OBSERVED]):
-            named = number < len(self.observation_names)
-            value = None if moment.observation is None else moment.observation[number]
-            rows.append(
-                _row(self.observation_names[number] if named else f"observation {number}", value, largest or 1.0)
-            )
+        image = image_tag(self._encode(moment.frame), "image/png", self.describe(name, step), FRAME_WIDTH)
+        rows = [*self._belief_rows(track, moment), *self._observation_rows(track, moment)]
         caption = escape(self.describe(name, step))
         return (
             f'<figure style="margin:0 16px 0 0;line-height:1.5">{image}<figcaption>{caption}</figcaption>'
-            f'<table style="border-collapse:collapse">{"".join(rows)}</table></figure>'
+            f'<table style="border-collapse:collapse">{"".join(rows)}</table>{self._notes_html(track)}</figure>'
         )
+
+    def _belief_rows(self, track: Track, moment: Moment) -> list[str]:
+        rows = []
+        for part in track.parts:
+            count = len((part.beliefs or part.allowed or [()])[0])
+            largest = _largest(part.beliefs, part.allowed) if part.beliefs is not None else 1.0
+            for action in range(count):
+                name = f"{part.label} {self._action_name(action)}" if part.label else self._action_name(action)
+                value, notes = None, []
+                if not moment.over:
+                    value = None if part.beliefs is None else part.beliefs[moment.step][action]
+                    forbidden = part.allowed is not None and not part.allowed[moment.step][action]
+                    notes = ["forbidden"] * forbidden + ["← taken"] * (action == part.index(moment.step))
+                label = f"{part.belief} of {name}" if part.belief else f"action {name}"
+                rows.append(_row(label, value, largest, ", ".join(notes), bar="forbidden" not in notes))
+        return _capped(rows, MAX_ROWS, "actions")
+
+    def _observation_rows(self, track: Track, moment: Moment) -> list[str]:
+        rows = []
+        for number, label in enumerate(track.labels[:MAX_OBSERVED]):
+            named = number < len(self.observation_names)
+            there = moment.observation is not None and track.there[moment.step][number]
+            value = moment.observation[number] if there else None
+            largest = _largest([track.observations[:, number]])
+            rows.append(_row(self.observation_names[number] if named else label, value, largest))
+        return rows
+
+    def _notes(self, track: Track) -> list[str]:
+        notes = list(track.notes)
+        if track.seen_numbers > MAX_OBSERVED:
+            notes.append(f"Of {track.seen_numbers:,} observed numbers, the first {MAX_OBSERVED} are shown.")
+        return notes
+
+    def _notes_html(self, track: Track) -> str:
+        notes = " ".join(self._notes(track))
+        return f'<p style="margin:4px 0">{escape(notes)}</p>' if notes else ""
 
     def _curves(self) -> tuple[str, dict[str, list[float]]]:
         """What is drawn over time, one kind for all episodes: beliefs of the actions taken, else rewards so far."""
         kinds = {track.belief for track in self.tracks.values()}
         if len(kinds) == 1 and "" not in kinds:
-            label = f"{kinds.pop()} of the action taken"
-            return label, {name: track.chosen().tolist() for name, track in self.tracks.items()}
+            curves = {
+                f"{name} {label}" if label else name: curve
+                for name, track in self.tracks.items()
+                for label, curve in track.chosen().items()
+            }
+            return f"{kinds.pop()} of the action taken", curves
         return "rewards so far", {name: track.totals.tolist() for name, track in self.tracks.items()}
 
     def _curves_html(self, cursor: float | None = None) -> str:
         label, curves = self._curves()
         svg = curves_svg({name: list(enumerate(curve)) for name, curve in curves.items()}, "step", label, cursor=cursor)
-        ends = ", ".join(f"{name} from {curve[0]:.3g} to {curve[-1]:.3g}" for name, curve in curves.items())
+        bad = {name: bad_points(list(enumerate(curve))) for name, curve in curves.items()}
+        ends = ", ".join(
+            f"{name} from {curve[0]:.3g} to {curve[-1]:.3g}" + (f" ({bad[name]})" if bad[name] else "")
+            for name, curve in curves.items()
+        )
         at = "" if cursor is None else f" The line marks step {cursor:g}."
         return image_tag(svg.encode(), "image/svg+xml", f"{label} over the steps: {ends}.{at}", WIDTH)
 
     def _static_html(self) -> str:
-        parts = []
-        for name, track in self.tracks.items():
-            line = self.describe(name, len(track) - 1)
-            strip = image_tag(frame_strip(track.frames), "image/png", f"Frames of the episode. {line}")
-            parts.append(f'<figure style="margin:0">{strip}<figcaption>{escape(line)}</figcaption></figure>')
-        return "".join(parts) + self._curves_html() + "<p>Run this cell to step through it.</p>"
+        figures = "".join(self._static_figure(name) for name in self.tracks)
+        return f'<div class="course-scrubber">{figures}</div>{self._curves_html()}'
+
+    def _static_figure(self, name: str) -> str:
+        """A video, whose own slider goes through the frames, and below a fold what each step was."""
+        track = self.tracks[name]
+        line = self.describe(name, len(track) - 1)
+        strip = image_tag(frame_strip(track.frames), "image/png", f"Frames of the episode. {line}")
+        try:
+            small = Film(np.asarray(_small(frame)) for frame in track.frames)
+            video = base64.b64encode(encode_mp4(small, 1000 // INTERVAL)).decode()
+        except Exception as error:  # no encoder, a broken one: the strip tells the story too
+            media = f"{strip}<p>{escape(f'No video: {type(error).__name__}: {error}')}</p>"
+        else:
+            # `title` because JupyterLab takes aria-label away where it does not trust a notebook.
+            media = (
+                f'<video controls muted playsinline width="{FRAME_WIDTH}" data-frames="{len(track)}" '
+                f'title="{escape(line)}" aria-label="{escape(line)}" style="max-width:100%" '
+                f'src="data:video/mp4;base64,{video}">{strip}</video>'
+            )
+        return (
+            f'<figure style="margin:0 0 8px">{media}<figcaption>{escape(line)}</figcaption>{self._notes_html(track)}'
+            f"<details><summary>{escape(name)}: every step</summary>{self._table(track)}</details></figure>"
+        )
+
+    def _table(self, track: Track) -> str:
+        """Each step's numbers, one row per step."""
+        part = track.parts[0] if len(track.parts) == 1 and track.parts[0].beliefs is not None else None
+        beliefs = [f"{part.belief} of {self._action_name(n)}" for n in range(len(part.beliefs[0]))] if part else []
+        names = [*self.observation_names[:MAX_OBSERVED], *track.labels[len(self.observation_names) : MAX_OBSERVED]]
+        heads = ["step", "action", "reward", "so far", *beliefs[:MAX_ROWS], *names, "end"]
+        rows = []
+        for step in range(track.steps):
+            moment = track.at(step)
+            numbers = list(part.beliefs[step][:MAX_ROWS]) if part else []
+            seen = [
+                f"{value:.3g}" if there else "–"
+                for value, there in zip(moment.observation[: len(names)], track.there[step], strict=False)
+            ]
+            cells = [step, self._actions(track, step), f"{moment.reward:.3g}", f"{moment.total:.5g}"]
+            cells += [*(f"{number:.3g}" for number in numbers), *seen, moment.end or track.some_ended[step]]
+            rows.append("<tr>" + "".join(f"<td>{escape(str(cell))}" for cell in cells))
+        head = "".join(f'<th scope="col">{escape(label)}' for label in heads)
+        return f"<table><thead><tr>{head}</thead><tbody>{''.join(rows)}</tbody></table>"
 
     def _static_text(self) -> str:
-        return (
-            "Episodes: " + "; ".join(self.describe(name, len(track) - 1) for name, track in self.tracks.items()) + "."
-        )
+        lines = "; ".join(self.describe(name, len(track) - 1) for name, track in self.tracks.items())
+        notes = [note for track in self.tracks.values() for note in self._notes(track)]
+        return " ".join([f"Episodes: {lines}.", *dict.fromkeys(notes)])
 
     def _make_widget(self) -> Widget:
         import ipywidgets as widgets
@@ -302,15 +259,49 @@ class EpisodeScrubber(WidgetView):
         return widgets.VBox([controls, widgets.HBox(list(screens.values())), curves])
 
 
-def _row(label: str, value: float | None, largest: float, note: str = "") -> str:
+def _reward(track: Track, moment: Moment) -> str:
+    several = track.rewards_at(moment.step)
+    if not track.reward_parts:
+        return "no reward recorded"
+    words = f"reward {moment.reward:.3g}"
+    if not several:
+        return words
+    each = "; ".join(
+        f"{name} {', '.join(f'{number:.3g}' for number in numbers)}".strip() for name, numbers in several.items()
+    )
+    return f"{words} in all ({each})"
+
+
+def _small(frame: np.ndarray):
+    from PIL import Image
+
+    picture = Image.fromarray(frame)
+    return picture.resize((FRAME_WIDTH, max(1, round(picture.height * FRAME_WIDTH / picture.width))))
+
+
+def _largest(rows, allowed=None) -> float:
+    """The largest size of a finite number, of allowed actions only: what fills a bar; 1 where there is none."""
+    numbers = np.abs(np.stack(list(rows)))
+    numbers = numbers[np.isfinite(numbers) & (True if allowed is None else np.stack(allowed))]
+    return float(numbers.max(initial=0.0)) or 1.0
+
+
+def _capped(rows: list[str], most: int, what: str) -> list[str]:
+    if len(rows) <= most:
+        return rows
+    return [*rows[:most], f'<tr><td colspan="3">and {len(rows) - most} more {what}, not shown</td></tr>']
+
+
+def _row(label: str, value: float | None, largest: float, note: str = "", *, bar: bool = True) -> str:
     """A number with a bar that is full at `largest`, blue or, for a negative number, orange; a dash for None."""
-    number, bar = "–", ""
+    number, drawn = "–", ""
     if value is not None:
-        width, colour = abs(value) / largest * BAR_WIDTH, PALETTE["blue"] if value >= 0 else PALETTE["orange"]
-        number = f"{value:.3f}"
-        bar = f'<span style="display:inline-block;width:{width:.0f}px;height:9px;background:{colour}"></span>'
+        number = f"{value:.3f}" if not np.isfinite(value) or 1e-3 <= abs(value) < 1e6 or value == 0 else f"{value:.3g}"
+        if bar and np.isfinite(value):
+            width, colour = abs(value) / largest * BAR_WIDTH, PALETTE["blue"] if value >= 0 else PALETTE["orange"]
+            drawn = f'<span style="display:inline-block;width:{width:.0f}px;height:9px;background:{colour}"></span>'
     style = "text-align:left;padding:1px 8px 1px 0;font-weight:normal"
     return (
         f'<tr><th scope="row" style="{style}">{escape(label)}</th><td style="{style}">{number}</td>'
-        f'<td style="{style};min-width:{BAR_WIDTH}px">{bar} {escape(note)}</td></tr>'
+        f'<td style="{style};min-width:{BAR_WIDTH}px">{drawn} {escape(note)}</td></tr>'
     )

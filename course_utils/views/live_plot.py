@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import sys
 import time
 from html import escape
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
-from course_utils.views.curves import WIDTH, curves_svg
+from course_utils.views.curves import WIDTH, bad_points, curves_svg
 from course_utils.views.display import View, image_tag
 
 if TYPE_CHECKING:
@@ -59,12 +58,9 @@ class LivePlot:
     def add(self, x: float, **values: float) -> None:
         """Append one point to each named curve, and redraw if it is time.
 
-        Raises:
-            ValueError: a value is not a finite number.
+        NaN and infinite values leave a gap in the curve, and are counted: a loop does not end because of its picture.
         """
         for name, value in values.items():
-            if not math.isfinite(value):
-                raise ValueError(f"{name} is {value} at {self.x_label} {x}: a curve needs finite numbers.")
             self.series.setdefault(name, []).append((float(x), float(value)))
         if time.perf_counter() >= self._next_draw:
             self._draw()
@@ -103,7 +99,10 @@ class LivePlot:
 
     def view(self) -> View:
         """The figure as it stands."""
-        latest = "; ".join(f"{name} {points[-1][1]:.4g}" for name, points in self.series.items())
+        latest = "; ".join(
+            f"{name} {points[-1][1]:.4g}" + (f" ({bad})" if (bad := bad_points(points)) else "")
+            for name, points in self.series.items()
+        )
         alt = f"{self.y_label} over {self.x_label}: {latest or 'no points yet'}."
         svg = curves_svg(self.series, self.x_label, self.y_label, threshold=self.threshold)
         return View(

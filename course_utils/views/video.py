@@ -4,15 +4,28 @@ from __future__ import annotations
 
 import base64
 import io
-import os
 from dataclasses import dataclass
 from html import escape
 
 import numpy as np
 import torch
-from tensordict import TensorDict, TensorDictBase
+from tensordict import TensorDictBase
 
+from course_utils.views import filming
 from course_utils.views.display import View, image_tag
+from course_utils.views.frames import Film, film_of
+
+
+class _Compressed:
+    """A field that is given and read as an array, and held compressed."""
+
+    def __get__(self, episode: Episode | None, owner: type) -> np.ndarray:
+        if episode is None:
+            raise AttributeError("frames")  # the field has no default
+        return np.asarray(episode.film)
+
+    def __set__(self, episode: Episode, frames) -> None:
+        episode.film = frames if isinstance(frames, Film) else Film(frames)
 
 
 @dataclass
@@ -21,10 +34,10 @@ class Episode:
 
     Attributes:
         frames: uint8 array [T + 1, height, width, 3], from the first observation to the last; empty where the
-            environment could not draw.
-        rewards: float array [T].
-        rollout: TensorDict [T]: at each step what the policy read and wrote, and `next`: `reward`, `terminated`,
-            `truncated`, `done`.
+            environment could not draw. It is held compressed, as `film`, and made anew at each reading: read it once.
+        rewards: float array [T]; where several agents play, the sum of theirs.
+        rollout: TensorDict [T]: at each step what the policy read and wrote, and `next`: what followed, `reward`,
+            `terminated`, `truncated`, `done`.
         terminated: the world ended (the pole fell).
         truncated: a clock ran out.
         fps: frames per second at which the environment is meant to be shown.
@@ -32,7 +45,7 @@ class Episode:
         problem: why there are no frames, in words; empty where there are.
     """
 
-    frames: np.ndarray
+    frames: np.ndarray = _Compressed()
     rewards: np.ndarray
     rollout: TensorDictBase
     terminated: bool
@@ -41,113 +54,93 @@ class Episode:
     name: str
     problem: str = ""
 
+    def __post_init__(self) -> None:
+        try:
+            self.film = film_of(self.film)
+        except ValueError as error:  # a film that might lie is not shown; the episode is still worth having
+            self.film, self.problem = Film(), self.problem or str(error).removesuffix(".")
+
     @property
     def total(self) -> float:
         """The undiscounted return of the episode."""
         return float(self.rewards.sum())
 
 
-def _make(env):
-    import gymnasium as gym
-
-    os.environ.setdefault("SDL_VIDEODRIVER", "dummy")  # draw without a display
-    if isinstance(env, str):
-        return gym.make(env, render_mode="rgb_array")
-    if getattr(env, "render_mode", None) != "rgb_array":
-        raise ValueError(
-            f"This environment has render_mode={getattr(env, 'render_mode', None)!r} and cannot be recorded. "
-            "Make it with gym.make(name, render_mode='rgb_array'), or pass its name."
-        )
-    return env
-
-
-def _decide(policy, env, observation) -> TensorDictBase:
-    """What `policy` (a TensorDictModule) makes of the observation, or a random action in its place."""
-    observed = torch.as_tensor(np.asarray(observation))
-    if observed.dtype == torch.float64:
-        observed = observed.float()
-    if policy is None:
-        return TensorDict({"observation": observed, "action": torch.as_tensor(env.action_space.sample())})
-    device = next((parameter.device for parameter in policy.parameters()), None)
-    return policy(TensorDict({"observation": observed}, device=device)).cpu()
-
-
-def _for_gymnasium(action: torch.Tensor, env):
-    """An action (an index, a one-hot vector or real numbers) as Gymnasium wants it."""
-    from gymnasium.spaces import Discrete
-
-    if isinstance(env.action_space, Discrete):
-        return int(action.int().argmax() if action.numel() > 1 else action)
-    return action.numpy()
-
-
 def record_episode(env, policy=None, *, seed: int = 0, max_steps: int = 1000) -> Episode:
     """Play one episode and keep its pictures.
 
     Args:
-        env: the name of a Gymnasium environment, or one made with `render_mode="rgb_array"`.
-        policy: a TensorDictModule that reads `observation` and writes `action` (an index or one-hot for discrete
-            actions); it acts without exploration. Without it, actions are random.
+        env: what the agent learned in: one of TorchRL's environments, which is played in as it is, transforms
+            included (of a batched one, the first copy is filmed); or a Gymnasium environment made with
+            `render_mode="rgb_array"`; or the name of one.
+        policy: whatever `env.rollout` takes: a TensorDictModule, a function that takes a tensordict and returns it
+            with the action, a network. It acts without exploration; an agent with a memory gets `is_init` and its
+            states. An index and a one-hot vector are both understood. Without a policy, actions are random.
         seed: of the environment and of random actions.
         max_steps: the episode is cut here if it has not ended.
 
     Raises:
-        ValueError: the environment was made without `render_mode="rgb_array"`.
+        TypeError: `env` is no environment.
+        ValueError: the environment was made without `render_mode="rgb_array"`, or it cannot be the one the policy
+            learned in: other actions, or entries that it does not write; the message names the fix.
     """
-    own = isinstance(env, str)
-    env = _make(env)
-    frames, steps, problem = [], [], ""
-    terminated = truncated = False
+    from torchrl.envs.utils import ExplorationType, set_exploration_type, step_mdp
 
-    def draw() -> None:
+    if max_steps < 0:
+        raise ValueError(f"max_steps={max_steps}: an episode has 0 steps or more.")
+    world = filming.world_of(env, policy)
+    film, problem, steps, rewards = Film(), "", [], []
+    done = terminated = truncated = False
+
+    def draw(seen: TensorDictBase) -> None:
         nonlocal problem
         if not problem:
             try:
-                frames.append(np.asarray(env.render(), dtype=np.uint8))
+                film.append(filming.picture(take(seen)))
             except Exception as error:  # a renderer can fail in many ways; the episode is still worth having
-                problem = f"{type(error).__name__}: {error}"
+                problem = f"{type(error).__name__}: {error}".removesuffix(".")
 
-    env.action_space.seed(seed)
-    observation, _ = env.reset(seed=seed)
-    draw()
-    with torch.no_grad(), _no_exploration(policy):
-        while not (terminated or truncated) and len(steps) < max_steps:
-            step = _decide(policy, env, observation)
-            observation, reward, terminated, truncated, _ = env.step(_for_gymnasium(step["action"], env))
-            step["next"] = _outcome(reward, terminated, truncated)
-            steps.append(step)
-            draw()
-    fps = int(env.metadata.get("render_fps") or 30)
-    name = env.spec.id if env.spec else type(env.unwrapped).__name__
-    if own:
-        env.close()
-    pictures = np.stack(frames) if frames else np.zeros((0, 0, 0, 3), np.uint8)
-    rollout = torch.stack(steps)
-    rewards = rollout["next", "reward"].squeeze(-1).numpy()
-    return Episode(pictures, rewards, rollout, bool(terminated), bool(truncated), fps, name, problem)
-
-
-def _outcome(reward: float, terminated: bool, truncated: bool) -> TensorDict:
-    ends = {"terminated": terminated, "truncated": truncated, "done": terminated or truncated}
-    flags = {name: torch.tensor([bool(value)]) for name, value in ends.items()}
-    return TensorDict({"reward": torch.tensor([float(reward)]), **flags})
-
-
-def _no_exploration(policy):
-    from contextlib import nullcontext
-
-    if policy is None:
-        return nullcontext()
-    from torchrl.envs.utils import ExplorationType, set_exploration_type
-
-    return set_exploration_type(ExplorationType.DETERMINISTIC)
+    # The learner's own random numbers go on as if nothing had been filmed.
+    with torch.random.fork_rng(), torch.no_grad(), filming.camera(world) as take:
+        torch.manual_seed(seed)
+        seen = filming.reset(world, seed)
+        draw(seen)
+        play = filming.player(policy, world)
+        with set_exploration_type(ExplorationType.DETERMINISTIC):
+            while not done and len(steps) < max_steps:
+                stepped = world.step(play(seen))
+                steps.append(filming.first_copy(stepped, world).cpu().clone())
+                rewards.append(filming.reward_of(stepped, world))
+                done, terminated, truncated = filming.ended(stepped, world)
+                seen = step_mdp(
+                    stepped, reward_keys=world.reward_keys, done_keys=world.done_keys, action_keys=world.action_keys
+                )
+                draw(seen)
+                if world.batch_size and not done:
+                    seen = world.maybe_reset(seen)  # other copies may have ended
+    rollout = _stacked(steps) if steps else filming.no_steps(world)
+    fps, name = filming.fps_of(world), filming.title(world)
+    if isinstance(env, str):
+        world.close()
+    film = Film() if problem else film
+    return Episode(film, np.array(rewards), rollout, terminated, truncated, fps, name, problem)
 
 
-def encode_mp4(frames: np.ndarray, fps: int = 30) -> bytes:
+def _stacked(steps: list[TensorDictBase]) -> TensorDictBase:
+    """Steps as one rollout; a lazy one where their entries differ in shape or name."""
+    from tensordict import LazyStackedTensorDict
+
+    return LazyStackedTensorDict.maybe_dense_stack(steps, 0)
+
+
+WANTED = "Frames are a uint8 array of shape [time, height, width, 3] with at least one picture"
+
+
+def encode_mp4(frames: np.ndarray | Film, fps: int = 30) -> bytes:
     """Encode frames as H.264 in MP4, which every browser plays.
 
     Args:
-        frames: uint8 array [T, height, width, 3]; odd heights and widths lose their last line.
+        frames: uint8 array [T, height, width, 3], or a film of such; odd heights and widths lose their last line.
         fps: frames per second.
 
     Raises:
@@ -156,31 +149,34 @@ def encode_mp4(frames: np.ndarray, fps: int = 30) -> bytes:
 
     Uses the ffmpeg libraries that PyAV's wheel carries: https://pyav.basswood-io.com
     """
-    frames = np.asarray(frames)
-    if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != np.uint8 or len(frames) == 0:
-        raise ValueError(
-            "Frames are a uint8 array of shape [time, height, width, 3] with at least one picture; "
-            f"these are {frames.dtype} of shape {list(frames.shape)}."
-        )
+    if not isinstance(frames, Film):
+        frames = np.asarray(frames)
+        if frames.ndim != 4 or frames.dtype != np.uint8:
+            raise ValueError(f"{WANTED}; these are {frames.dtype} of shape {list(frames.shape)}.")
+    if len(frames) == 0 or frames[0].shape[-1] != 3:
+        raise ValueError(f"{WANTED}; these are {len(frames)}.")
     import av
 
-    height, width = (size - size % 2 for size in frames.shape[1:3])
+    height, width = (max(2, size - size % 2) for size in frames[0].shape[:2])
     buffer = io.BytesIO()
     with av.open(buffer, mode="w", format="mp4") as container:
         stream = container.add_stream("libx264", rate=fps, options={"crf": "26", "preset": "veryfast"})
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         for frame in frames:
+            frame = np.resize(frame, (2, *frame.shape[1:])) if len(frame) < 2 else frame
+            frame = frame.repeat(2, 1) if frame.shape[1] < 2 else frame
             container.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(frame[:height, :width]))))
         container.mux(stream.encode())
     return buffer.getvalue()
 
 
-def frame_strip(frames: np.ndarray, count: int = 6, height: int = 90) -> bytes:
+def frame_strip(frames: np.ndarray | Film, count: int = 6, height: int = 90) -> bytes:
     """A PNG of `count` evenly spaced frames side by side, each labelled with its step."""
     from PIL import Image, ImageDraw
 
     picks = np.unique(np.linspace(0, len(frames) - 1, count).round().astype(int))
-    width = round(frames.shape[2] * height / frames.shape[1])
+    tall, wide = frames[0].shape[:2]
+    width = max(1, round(wide * height / tall))
     strip = Image.new("RGB", (width * len(picks), height + 16), "white")
     pen = ImageDraw.Draw(strip)
     for place, step in enumerate(picks):
@@ -202,19 +198,24 @@ def show_video(episode: Episode, caption: str = "", alt: str = "", width: int = 
         caption: a line under the video, before the facts (steps, return, how it ended).
         alt: what is to be seen, for those who cannot see it; the caption and the facts if empty.
         width: in pixels.
+
+    Raises:
+        ValueError: `width` is no number of pixels.
     """
+    if not isinstance(width, int) or isinstance(width, bool) or width < 1:
+        raise ValueError(f"width={width!r}: give a whole number of pixels, such as 480.")
     steps = len(episode.rewards)
     end = "terminated" if episode.terminated else "truncated" if episode.truncated else "cut off"
     facts = f"{episode.name}: {steps} steps, return {episode.total:.0f}, {end}"
     line = f"{caption} · {facts}" if caption else facts
     alt = alt or line
-    if len(episode.frames) == 0:
-        fix = "To see pictures: pip install pygame-ce, or run `python -m course_utils doctor`."
-        words = f"{line}. No picture: {episode.problem}. {fix}"
+    if len(episode.film) == 0:
+        fix = " To see pictures: pip install pygame-ce, or run `python -m course_utils doctor`."
+        words = f"{line}. No picture: {episode.problem}." + (fix if "pygame" in episode.problem else "")
         return View(f"<p>{escape(words)}</p>", words)
-    strip = image_tag(frame_strip(episode.frames), "image/png", f"Frames of the episode. {alt}")
+    strip = image_tag(frame_strip(episode.film), "image/png", f"Frames of the episode. {alt}")
     try:
-        video = encode_mp4(episode.frames, episode.fps)
+        video = encode_mp4(episode.film, episode.fps)
     except Exception as error:  # no encoder, a broken one: the strip tells the story too
         media, note = strip, f" (no video: {type(error).__name__}: {error})"
     else:

@@ -117,6 +117,11 @@ def changes(read, act) -> None:
     raise AssertionError(f"nothing changed: {before[:300]}")
 
 
+def live(views, marker: str):
+    """The widget of a cell; its static form stands hidden in an output of its own."""
+    return views.output(marker).locator(".jp-OutputArea-child").filter(has=views.page.locator(".widget-box"))
+
+
 def alts(output) -> str:
     return " | ".join(image.get_attribute("alt") for image in output.locator("img").all())
 
@@ -151,7 +156,7 @@ def test_a_flow_is_a_picture_that_says_what_it_shows(views):
 
 
 def test_the_scrubber_steps_and_plays_all_episodes_together(views):
-    output = views.output("EpisodeScrubber(\n")
+    output = live(views, "EpisodeScrubber(\n")
     slider = output.locator(".widget-slider")
     assert "greedy, step 0" in alts(output) and "random, step 0" in alts(output)
     changes(lambda: output.locator("img").first.get_attribute("src"), lambda: press(slider, "ArrowRight", 3))
@@ -164,7 +169,7 @@ def test_the_scrubber_steps_and_plays_all_episodes_together(views):
 
 
 def test_the_lens_shows_another_quantity_and_draws_again(views):
-    output = views.output("ReplayLens(buffer)")
+    output = live(views, "ReplayLens(buffer)")
     names = output.locator("select").first.locator("option").all_inner_texts()
     assert len(names) >= 3
     changes(lambda: alts(output), lambda: output.locator("select").first.select_option(names[1]))
@@ -172,7 +177,7 @@ def test_the_lens_shows_another_quantity_and_draws_again(views):
 
 
 def test_sliders_redraw_the_figure(views):
-    output = views.output("sliders(fading")
+    output = live(views, "sliders(fading")
     assert "left after 2 steps: 0.8100" in alts(output)
     press(output.locator(".widget-slider").nth(1), "ArrowRight")
     expect(output.locator("img[alt='left after 3 steps: 0.7290']")).to_be_visible()
@@ -181,7 +186,7 @@ def test_sliders_redraw_the_figure(views):
 
 
 def test_the_lab_wants_a_prediction_before_it_shows_anything(views):
-    output = views.output("BreakItLab({")
+    output = live(views, "BreakItLab({")
     reveal = output.get_by_role("button", name="Show the runs")
     expect(reveal).to_be_disabled()
     output.get_by_role("button", name="8 to 10").click()
@@ -194,7 +199,7 @@ def test_the_lab_wants_a_prediction_before_it_shows_anything(views):
 
 
 def test_the_lab_trains_one_while_the_learner_watches(views):
-    output = views.output("BreakItLab({")
+    output = live(views, "BreakItLab({")
     output.get_by_role("button", name="Run one here").click()
     expect(output.locator("img[alt*='validation 500']")).to_be_visible(timeout=20_000)
 
