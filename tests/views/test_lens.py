@@ -207,12 +207,14 @@ class TestStored:
             assert re.search(r"action: 1 +33.3 %", lens.text)
             assert ("action: 2" in lens.text) == (action.ndim > 1 and action.shape[1] == 3)  # never taken, but there
 
-    @pytest.mark.parametrize("action", [torch.randn(60, 5), torch.randint(0, 4, (60, 5))])
-    def test_of_an_action_with_many_values_the_first_three_are_shown(self, action):
+    @pytest.mark.parametrize("action", [torch.randn(60, 8), torch.randint(0, 4, (60, 8))])
+    def test_of_an_action_with_many_values_all_are_there_and_some_drawn(self, action):
         lens = ReplayLens(fill(frames(action=action)))
-        assert [name for name in lens.quantities if "action" in name] == ["action[0]", "action[1]", "action[2]"]
-        assert torch.equal(lens.stored("action[2]"), action[:, 2].double())
-        assert "The action has 5 values; the first 3 are shown." in lens.text
+        assert [name for name in lens.quantities if "action" in name] == [f"action[{place}]" for place in range(8)]
+        for place in range(8):
+            assert torch.equal(lens.stored(f"action[{place}]"), action[:, place].double())
+            assert f"action[{place}]" in lens.text
+        assert "The picture leaves out 2 quantities of many; the numbers have all." in lens.text
 
     def test_returns_stand_where_an_episode_ends(self):
         lens = ReplayLens(fill())
