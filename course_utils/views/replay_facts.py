@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import chain
 from math import prod
 from typing import NamedTuple
 
@@ -18,15 +17,15 @@ from torch import Tensor
 from torchrl import data as torchrl_data
 from torchrl.data import ReplayBuffer
 
-from course_utils.views import tree_facts
+from course_utils.views.entries import Path, Ragged, leaves_of, tensors_in
 from course_utils.views.finite import SEARCHED, in_words, not_finite
+from course_utils.views.tree_facts import Plain, Stack
 
 PARTS = 100  # of an entry with more values in a frame, the first so many are read
 LABELS = 21  # whole numbers from 0 up to 20 are names of choices
 ENDS = ("done", "terminated", "truncated")
 MASKS = ("action_mask", "mask")  # PettingZoo's and Gymnasium's name, and TorchRL's in its own games
 KNOWN = {*ENDS, *MASKS, "reward", "episode_reward", "action", "index"}  # the last is the buffer's own
-Path = tuple[str, ...]
 
 
 class Missing(Exception):
@@ -74,61 +73,6 @@ class Part(NamedTuple):
     there: Tensor | None = None
 
 
-class Ragged(NamedTuple):
-    """The entries that the members of a lazy stack or of a list of items have under one key; None where one has not."""
-
-    members: list
-    dim: int
-
-
-class Leaf(NamedTuple):
-    """An entry, and how many batch dimensions the TensorDict has in which it stands."""
-
-    value: Tensor | Ragged | tree_facts.Plain
-    batch_dims: int
-
-
-def _leaves(node) -> Iterator[tuple[Path, Leaf]]:
-    """The entries at any depth; nothing is stacked."""
-    node = tree_facts.as_stack(node)
-    if isinstance(node, tree_facts.Stack):
-        opened = [dict(_leaves(part)) for part in node.parts]
-        for path in dict.fromkeys(chain.from_iterable(opened)):
-            found = [entries.get(path) for entries in opened]
-            dims = 1 + max(leaf.batch_dims for leaf in found if leaf)
-            yield path, Leaf(_together([leaf and leaf.value for leaf in found], node.dim), dims)
-        return
-    for key, value in tree_facts.open_level(node).items():
-        if tree_facts.sort_of(value) == "level":
-            yield from (((key, *path), leaf) for path, leaf in _leaves(value))
-        elif isinstance(value, tree_facts.Stack):  # a nested tensor
-            yield (key,), Leaf(Ragged(value.parts, value.dim), len(node.batch_size))
-        else:
-            yield (key,), Leaf(value, len(node.batch_size))
-
-
-def _together(members: list, dim: int):
-    """One tensor if the members allow it; else Ragged, along the last dimension in which they differ."""
-    first = members[0]
-    if isinstance(first, Ragged) and first.dim >= dim and len({_layout(member) for member in members}) == 1:
-        columns = zip(*(member.members for member in members), strict=True)
-        return Ragged([_together(list(column), dim) for column in columns], first.dim + 1)
-    if all(isinstance(m, Tensor) and m.shape == first.shape and m.dtype == first.dtype for m in members):
-        return torch.stack(members, dim)
-    return Ragged(members, dim)
-
-
-def _layout(value):
-    return (value.dim, len(value.members)) if isinstance(value, Ragged) else None
-
-
-def _tensors(value) -> Iterator[Tensor]:
-    if isinstance(value, Ragged):
-        yield from chain.from_iterable(map(_tensors, value.members))
-    elif isinstance(value, Tensor):
-        yield value
-
-
 def name_of(path: Path) -> str:
     """As one may say it: agents/action."""
     return "/".join(path)
@@ -165,8 +109,8 @@ class Frames:
                 )
         self.shape = (len(data),) if items is data else tuple(data.batch_size)
         self.count = prod(self.shape)
-        self.entries = dict(_leaves(tree_facts.Stack(data, 0, len(data)) if items is data else data))
-        self.bytes = sum(t.numel() * t.element_size() for leaf in self.entries.values() for t in _tensors(leaf.value))
+        self.entries = dict(leaves_of(Stack(data, 0, len(data)) if items is data else data))
+        self.bytes = sum(t.numel() * t.element_size() for leaf in self.entries.values() for t in tensors_in(leaf.value))
         self.notes: list[str] = []
         self.read: set[Path] = set()
 
@@ -215,7 +159,7 @@ class Frames:
                 for part in self._of_ragged(member, slot_dims):
                     yield part._replace(index=(number, *part.index))
         elif isinstance(value, Ragged):  # frames that differ
-            rows = [[t.detach().as_subclass(Tensor).cpu().flatten() for t in _tensors(m)] for m in value.members]
+            rows = [[t.detach().as_subclass(Tensor).cpu().flatten() for t in tensors_in(m)] for m in value.members]
             if any(t.is_complex() for row in rows for t in row):
                 return
             flat = [torch.cat(row) if row else torch.zeros(0, dtype=torch.int64) for row in rows]
@@ -228,7 +172,7 @@ class Frames:
         """Says in words where anything is not finite, and which entries were too large to be searched."""
         found, large = [], []
         for path, leaf in self.entries.items():
-            tensors = [t for t in _tensors(leaf.value) if t.is_floating_point()]
+            tensors = [t for t in tensors_in(leaf.value) if t.is_floating_point()]
             total, counts = sum(t.numel() for t in tensors), {}
             if total > SEARCHED:
                 large.append(name_of(path))
@@ -249,7 +193,7 @@ class Frames:
             if path in self.read or twin in self.entries or path[0] == "collector" or KNOWN.intersection(path):
                 continue
             own = list(leaf.value.shape[len(self.shape) :]) if isinstance(leaf.value, Tensor) else "of various shapes"
-            names.append(f"{name_of(path)} {'' if isinstance(leaf.value, tree_facts.Plain) else own}".rstrip())
+            names.append(f"{name_of(path)} {'' if isinstance(leaf.value, Plain) else own}".rstrip())
         if not names:
             return ""
         more = f" and {len(names) - 10} more" if len(names) > 10 else ""
