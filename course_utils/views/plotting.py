@@ -71,7 +71,8 @@ def summarise_runs(runs: Sequence[Run]) -> dict[str, np.ndarray]:
     """Bring runs of unequal length onto one axis and take their median and 10th to 90th percentile.
 
     Args:
-        runs: for each seed a pair (x, y) of equally long sequences, x increasing; points without a finite x are left out.
+        runs: for each seed a pair (x, y) of equally long sequences, x increasing; points without a finite x are
+            left out.
 
     Returns:
         `x`, `median`, `low`, `high`, equally long: at each x at which one of the runs was measured (of more than
@@ -132,7 +133,8 @@ def _plot(axes: Axes, x: np.ndarray, y: np.ndarray, dots: bool = False, **style)
     x, y = _thin(x, y)
     known = np.concatenate([[False], ~np.isnan(y), [False]])
     alone = np.flatnonzero(known[1:-1] & ~known[:-2] & ~known[2:])
-    axes.plot(x, y, marker=".", markevery=None if dots else alone.tolist(), **style)
+    marker = "." if dots or len(alone) else None
+    axes.plot(x, y, marker=marker, markevery=None if dots else alone.tolist(), **style)
 
 
 def _ending(runs: Sequence[Run], y_label: str) -> str:
@@ -208,7 +210,7 @@ def learning_curves(
         seeds = "one run" if len(runs) == 1 else f"{len(runs)} runs"
         findings.append(f"{name}, {seeds}: {_ending(runs, y_label)}")
         if words := _odd_values(runs):
-            odd.append(f"{name}: {words}")
+            odd.append(f"{name}: {words}, left out")
     if len(groups) > len(LINES) * len(PALETTE):
         odd.append(f"{len(groups)} groups: after {len(LINES) * len(PALETTE)} the looks repeat")
     if threshold is not None:
@@ -217,6 +219,6 @@ def learning_curves(
     axes.set(xlabel=x_label, ylabel=y_label if unit == 1 else f"{y_label}, in units of {unit:g}")
     axes.legend(frameon=False, ncols=1 + (len(groups) - 1) // 7)
     if odd:
-        figure.supxlabel(_label("Left out or not as usual. " + "; ".join(odd)), fontsize=8, wrap=True)
+        figure.supxlabel(_label("; ".join(odd)), fontsize=8, wrap=True)
     alt = f"Learning curves, {y_label} over {x_label}. " + "; ".join([*findings, *odd]) + "."
     return show_figure(figure, alt)
