@@ -92,6 +92,11 @@ def summarise_runs(runs: Sequence[Run]) -> dict[str, np.ndarray]:
     return {"x": axis, "median": median, "low": low, "high": high}
 
 
+def unit_for(peak: float) -> float:
+    """What to divide the largest numbers by: matplotlib adds and subtracts them, which would overflow. Else 1."""
+    return 10.0 ** np.floor(np.log10(peak)) if peak > 1e100 else 1.0
+
+
 def _read_runs(runs: Sequence[Run], whose: str = "") -> list[tuple[np.ndarray, np.ndarray]]:
     """Runs as float64, with NaN for every y that is not finite."""
     if not runs:
@@ -190,7 +195,7 @@ def learning_curves(
         raise ValueError("There is no curve to draw: give at least one group, {'DQN': [(frames, returns)]}.")
     curves = {name: _read_runs(runs, f"{name}: ") for name, runs in groups.items()}
     peak = max((np.nanmax(np.abs(y), initial=0) for runs in curves.values() for _, y in runs), default=0)
-    unit = 10.0 ** np.floor(np.log10(peak)) if peak > 1e100 else 1.0  # matplotlib subtracts, which would overflow
+    unit = unit_for(peak)
     use_course_style()
     figure, axes = plt.subplots()
     findings, odd = [], []

@@ -23,7 +23,7 @@ from torchrl.data import ReplayBuffer, SamplerWithoutReplacement, SliceSampler
 
 from course_utils.views.display import View, WidgetView
 from course_utils.views.finite import in_words
-from course_utils.views.plotting import PALETTE, show_figure, use_course_style
+from course_utils.views.plotting import PALETTE, show_figure, unit_for, use_course_style
 from course_utils.views.replay_facts import Frames, Missing, read
 
 if TYPE_CHECKING:
@@ -222,13 +222,7 @@ def _bins(values: Tensor) -> np.ndarray:
     if (values == values.round()).all() and high - low < 2**50:
         step = -(-(high - low + 1) // BINS)
         return np.arange(low - 0.5, high + step, step)
-    return 2 * np.linspace(low / 2, high / 2, BINS + 1)  # high - low may be more than a number holds
-
-
-def _shares(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
-    """The share of the values in each bin; the last bin has both its edges."""
-    places = np.searchsorted(edges, values, side="right") - 1  # np.histogram subtracts, which may overflow
-    return np.bincount(places.clip(0, len(edges) - 2), minlength=len(edges) - 1) / len(values)
+    return np.linspace(low, high, BINS + 1)
 
 
 def _draw_panel(axes: Axes, look: Look, name: str) -> None:
@@ -239,6 +233,9 @@ def _draw_panel(axes: Axes, look: Look, name: str) -> None:
         axes.text(0.5, 0.5, "no finite value", ha="center", transform=axes.transAxes)
         axes.set(xticks=[], yticks=[])
         return
+    if (unit := unit_for(torch.cat(list(series.values())).abs().max().item())) != 1:
+        series = {who: values / unit for who, values in series.items()}
+        axes.set_xlabel(f"{axes.get_xlabel()}, in units of {unit:g}")
     every = torch.cat(list(series.values()))
     labels = (quantity and quantity.labels) or _few(every)
     edges = np.arange(len(labels) + 1) - 0.5 if labels else _bins(every)
@@ -246,11 +243,11 @@ def _draw_panel(axes: Axes, look: Look, name: str) -> None:
         if labels:
             shares = np.array([(values == code).double().mean() for code in labels])
         else:
-            shares = _shares(values.numpy(), edges)
+            shares = np.histogram(values, edges)[0] / len(values)
         if who == STORED:
             axes.stairs(100 * shares, edges, fill=True, color=PALETTE["sky"], label=who)
         elif who == UNIFORM:
-            axes.plot(edges[:-1] / 2 + edges[1:] / 2, 100 * shares, ".", color=PALETTE["black"], label=who)
+            axes.plot((edges[:-1] + edges[1:]) / 2, 100 * shares, ".", color=PALETTE["black"], label=who)
         else:
             axes.stairs(100 * shares, edges, color=PALETTE["vermillion"], linewidth=2, label=who)
     if labels:
