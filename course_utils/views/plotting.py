@@ -163,10 +163,10 @@ def _number(value: float) -> str:
     return f"{value:.0f}" if 10 <= abs(value) < 1e12 else f"{value:.3g}"
 
 
-def _label(name: object) -> str:
-    """A name as matplotlib shows it: not as mathematics, and not hidden for a leading underscore."""
-    words = str(name).replace("$", r"\$")
-    return f" {words}" if words.startswith("_") else words
+def plain(words: object) -> str:
+    """Words that matplotlib shows as they are: no mathematics between dollar signs, none hidden for an underscore."""
+    shown = str(words).replace("$", r"\$")
+    return f" {shown}" if shown.startswith("_") else shown
 
 
 def learning_curves(
@@ -203,12 +203,12 @@ def learning_curves(
     for (name, runs), arrays, (line, colour) in zip(groups.items(), curves.values(), looks, strict=False):
         look, arrays = {"color": colour, "linestyle": line}, [(x, y / unit) for x, y in arrays]
         if len(runs) == 1:
-            _plot(axes, *arrays[0], dots=len(arrays[0][0]) < 1_000, label=_label(name), **look)
+            _plot(axes, *arrays[0], dots=len(arrays[0][0]) < 1_000, label=plain(name), **look)
         else:
             summary = summarise_runs(arrays)
             for run in arrays:
                 _plot(axes, *run, alpha=0.25, linewidth=0.8, **look)
-            _plot(axes, summary["x"], summary["median"], linewidth=2, label=f"{_label(name)} (median)", **look)
+            _plot(axes, summary["x"], summary["median"], linewidth=2, label=f"{plain(name)} (median)", **look)
             axes.fill_between(summary["x"], summary["low"], summary["high"], color=colour, alpha=0.2, linewidth=0)
             if len(summary["x"]) == 0:
                 odd.append(f"{name}: its runs share no stretch of {x_label}, so there is no median")
@@ -224,6 +224,6 @@ def learning_curves(
     axes.set(xlabel=x_label, ylabel=y_label if unit == 1 else f"{y_label}, in units of {unit:g}")
     axes.legend(frameon=False, ncols=1 + (len(groups) - 1) // 7)
     if odd:
-        figure.supxlabel(_label("; ".join(odd)), fontsize=8, wrap=True)
+        figure.supxlabel(plain("; ".join(odd)), fontsize=8, wrap=True)
     alt = f"Learning curves, {y_label} over {x_label}. " + "; ".join([*findings, *odd]) + "."
     return show_figure(figure, alt)

@@ -23,7 +23,7 @@ from torchrl.data import ReplayBuffer, SamplerWithoutReplacement, SliceSampler
 
 from course_utils.views.display import View, WidgetView
 from course_utils.views.finite import in_words
-from course_utils.views.plotting import PALETTE, show_figure, unit_for, use_course_style
+from course_utils.views.plotting import PALETTE, plain, show_figure, unit_for, use_course_style
 from course_utils.views.replay_facts import Frames, Missing, read
 
 if TYPE_CHECKING:
@@ -228,7 +228,7 @@ def _bins(values: Tensor) -> np.ndarray:
 def _draw_panel(axes: Axes, look: Look, name: str) -> None:
     """Area, thick line and dots: told apart without their colours too."""
     series, quantity = look.series(name), look.quantities.get(name)
-    axes.set_xlabel(quantity.axis if quantity else "times a frame was drawn")
+    axes.set_xlabel(plain(quantity.axis if quantity else "times a frame was drawn"))
     if not series:
         axes.text(0.5, 0.5, "no finite value", ha="center", transform=axes.transAxes)
         axes.set(xticks=[], yticks=[])

@@ -75,7 +75,7 @@ def compare(before, after) -> Difference:
                 verdicts[path] = _from(source, verdict, "the same values", True)
     sources = {verdict.source for verdict in verdicts.values()}
     removed = [_describe("removed", path, old[path]) for path in old if path not in new and path not in sources]
-    blind = new and not removed and same_tensor == new.keys()
+    blind = bool(new) and not removed and same_tensor == new.keys()
     return Difference(
         _level_changes(old_levels, new_levels),
         [*verdicts.values(), *removed],

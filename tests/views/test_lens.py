@@ -32,7 +32,7 @@ from torchrl.data import (
     TensorStorage,
 )
 from torchrl.data.replay_buffers import ConsumingSampler, Sampler
-from torchrl.envs import MultiStepTransform
+from torchrl.envs import MultiStepTransform, TicTacToeEnv
 
 from course_utils.views import replay_lens as lens_module
 from course_utils.views.display import View
@@ -443,6 +443,11 @@ class TestLayouts:
         assert re.search(r"action: 2 \(forbidden\) +0.0 %", lens.text) and "action: 1 (forbidden)" not in lens.text
         assert "forbid" not in ReplayLens(fill()).text
 
+    def test_in_torchrls_own_game_no_action_is_forbidden(self):
+        lens = ReplayLens(fill(TicTacToeEnv().rollout(60, break_when_any_done=False)))
+        assert re.search(r"action: though its mask forbids it +0.0 %", lens.text) and "action: 8 " in lens.text
+        assert {"player0/reward", "player1/reward"} < set(lens.quantities) and "not compared: board [3, 3]" in lens.text
+
     def test_masks_of_each_agent(self):
         mask = torch.ones(60, 3, 5, dtype=torch.bool)
         mask[:, 1, 0] = False
@@ -544,6 +549,10 @@ class TestNotFinite:
         sampler.priority[7] = float("nan")
         lens = ReplayLens(buffer)
         assert re.search(r"priority: NaN +1 of 60", lens.text) and "does not draw" in lens.missing["draws"]
+
+    def test_names_are_no_mathematics(self):
+        lens = ReplayLens(fill(frames(action=TensorDict({r"$\frac$": torch.rand(60)}, [60]))))
+        assert r"mean action/$\frac$" in lens.text
 
     @pytest.mark.parametrize("scale", [1e-11, 1e-300, 1e300, 1.7e308])
     def test_the_smallest_and_largest_values_are_drawn(self, scale):
