@@ -336,17 +336,16 @@ def payoff(frames: Frames, buffer: ReplayBuffer) -> dict[str, Quantity]:
             at_end = over if over is not None else next(e.values.bool() for e in ends if e.index == total.index)
             there = at_end if total.there is None else at_end & total.there
             label = _named(name, total)
-            axis = "return of an episode, at its end"
+            axis = "return of an episode, at its end" if label == "return" else f"{label}, at an end"
             values = torch.where(there, _double(total.values), torch.nan)
-            found[label] = Quantity(axis if label == "return" else f"{label}: {axis}", values, there=there)
+            found[label] = Quantity(axis, values, there=there)
     for path in frames.paths("reward", ahead=True):
         if (level := path[: path.index("reward")]) in with_return:
             continue
         for part in frames.parts(path):
             label = _named(name_of(path[1:]), part)
-            axis = "reward of a step"
             found[label] = Quantity(
-                axis if label == "reward" else f"{label}: {axis}",
+                "reward of a step" if label == "reward" else label,
                 _double(part.values),
                 there=part.there,
                 partly=part.there is not None,

@@ -251,8 +251,11 @@ def _draw_panel(axes: Axes, look: Look, name: str) -> None:
         else:
             axes.stairs(100 * shares, edges, color=PALETTE["vermillion"], linewidth=2, label=who)
     if labels:
-        words = [word.replace(" ", "\n") for word in labels.values()]
+        words = [word.replace(" (", "\n(") for word in labels.values()]
         axes.set_xticks(range(len(labels)), words, fontsize="x-small" if len(labels) > FEW else None)
+        for tick in axes.get_xticklabels():
+            if "forbidden" in tick.get_text():
+                tick.set_color(PALETTE["vermillion"])
     if quantity and (odd := quantity.odd()):
         axes.set_title(f"left out: {in_words(odd, look.count)}", fontsize="small", color=PALETTE["vermillion"])
 
