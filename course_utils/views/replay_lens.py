@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+import time
+import weakref
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import deepcopy
-from dataclasses import dataclass
 from html import escape
 from itertools import zip_longest
 from math import prod
@@ -16,140 +17,29 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from matplotlib.axes import Axes
-from tensordict import is_tensor_collection
 from torch import Tensor
 from torchrl import data as torchrl_data
 from torchrl.data import ReplayBuffer, SamplerWithoutReplacement, SliceSampler
 
 from course_utils.views.display import View, WidgetView
-from course_utils.views.plotting import PALETTE, show_figure, use_course_style
+from course_utils.views.finite import in_words
+from course_utils.views.plotting import PALETTE, plain, show_figure, unit_for, use_course_style
+from course_utils.views.replay_facts import Frames, Missing, read
 
 if TYPE_CHECKING:
     from ipywidgets import Widget
 
 STORED, UNIFORM, TIMES, NONE = "stored", "drawn uniformly", "times drawn", "–"
 FEW, BINS = 12, 24  # up to FEW different values get a bar each, more are put into about BINS bins
+DRAWN = 6  # panels of one kind in the picture; the table holds all
+MOST_DRAWS, MOST_SECONDS = 200_000, 5.0
+SEEDS = 2**32  # as many as NumPy has
 KINDS = {
     SliceSampler: "stretches of trajectories",
     torchrl_data.PrioritizedSampler: "more often the higher the priority",
     SamplerWithoutReplacement: "without replacement, each frame once per pass",
     torchrl_data.RandomSampler: "uniform, with replacement",
 }
-
-
-class Missing(Exception):
-    """Why one of the things a lens shows is not there."""
-
-
-@dataclass(frozen=True)
-class Quantity:
-    """One number for each slot.
-
-    Attributes:
-        axis: what the numbers are, with their unit.
-        values: float64 [slots]; NaN where a slot has none.
-        labels: the names of values that are no amounts, such as actions: these have shares, but no mean.
-    """
-
-    axis: str
-    values: Tensor
-    labels: dict[float, str] | None = None
-
-
-class Frames:
-    """The entries of a storage, read one at a time: pixels that nobody asked for are not touched.
-
-    Raises:
-        TypeError: the items are no TensorDicts.
-        ValueError: an item is more than one frame.
-    """
-
-    def __init__(self, storage) -> None:
-        data = storage[:]
-        self.items = data if isinstance(data, list) else None
-        self.first = data[0] if isinstance(data, list) else data
-        if not is_tensor_collection(self.first):
-            raise TypeError(
-                f"The lens looks into buffers of TensorDicts; an item of this one is a {type(self.first).__name__}. "
-                "Fill a TensorDictReplayBuffer with what a collector or env.rollout returns."
-            )
-        if stack := list(self.first.batch_size[0 if self.items else storage.ndim :]):
-            raise ValueError(
-                f"Each item of this buffer is a stack of {stack} frames; the lens wants one frame per item. "
-                "Fill the buffer with data.reshape(-1), or give its storage ndim=2."
-            )
-        self.shape = (len(data),) if self.items else tuple(data.batch_size)
-        self.count = prod(self.shape)
-        self.bytes = self.first.bytes() * (self.count if self.items else 1)
-
-    def find(self, *key: str) -> Tensor | None:
-        """The entry as [slots, values per frame], or None."""
-        column = self.first.get(key, None)
-        if column is not None and self.items:
-            column = torch.stack([item.get(key) for item in self.items])
-        return None if column is None else column.detach().cpu().reshape(self.count, -1)
-
-    def get(self, *key: str) -> Tensor:
-        """As `find`, but raises `Missing`."""
-        column = self.find(*key)
-        if column is None:
-            raise Missing(f"the frames have no entry {key if len(key) > 1 else key[0]!r}")
-        return column
-
-
-def _age(frames: Frames, buffer: ReplayBuffer) -> dict[str, Quantity]:
-    try:
-        cursor = buffer.writer.state_dict()["_cursor"]
-    except (NotImplementedError, KeyError):
-        raise Missing(f"{type(buffer.writer).__name__} does not tell in which order it wrote") from None
-    rows, width = frames.shape[0], frames.count // frames.shape[0]
-    age = (cursor - 1 - torch.arange(rows)) % rows * width
-    return {"age": Quantity("age: frames written since", age.repeat_interleave(width).double())}
-
-
-def _done(frames: Frames, buffer: ReplayBuffer) -> dict[str, Quantity]:
-    terminated, truncated = frames.find("next", "terminated"), frames.find("next", "truncated")
-    if terminated is None or truncated is None:
-        code, labels = frames.get("next", "done").any(1), {1.0: "either way"}
-    else:
-        code = torch.where(terminated.any(1), 1, 2 * truncated.any(1))
-        labels = {1.0: "terminated", 2.0: "truncated"}
-    return {"done": Quantity("done: frames that end an episode", code.double(), labels)}
-
-
-def _action(frames: Frames, buffer: ReplayBuffer) -> dict[str, Quantity]:
-    action, choices = frames.get("action"), 0
-    if action.shape[1] > 1 and ((action == 0) | (action == 1)).all() and (action.sum(1) == 1).all():
-        choices, action = action.shape[1], action.int().argmax(1, keepdim=True)  # one-hot
-    found = {}
-    for place, values in enumerate(action.T[:3]):
-        name, labels = "action" if action.shape[1] == 1 else f"action[{place}]", None
-        if not values.is_floating_point() and values.min() >= 0 and values.max() <= 20:
-            labels = {float(c): str(c) for c in range(max(choices, int(values.max()) + 1))}
-        found[name] = Quantity(name, values.double(), labels)
-    return found
-
-
-def _return(frames: Frames, buffer: ReplayBuffer) -> dict[str, Quantity]:
-    total, done = frames.find("next", "episode_reward"), frames.find("next", "done")
-    if total is None or done is None or not done.any():
-        return {"reward": Quantity("reward of a step", frames.get("next", "reward").double().mean(1))}
-    total = torch.where(done.any(1), total.double().mean(1), torch.nan)
-    return {"return": Quantity("return of an episode, at its end", total)}
-
-
-def _priority(frames: Frames, buffer: ReplayBuffer) -> dict[str, Quantity]:
-    sampler = buffer.sampler
-    priority = getattr(sampler, "priority", None)
-    if priority is None and isinstance(sampler, torchrl_data.PrioritizedSampler) and sampler.alpha > 0:
-        tree = sampler.state_dict()["_sum_tree"]  # TorchRL's own sampler keeps p ** alpha
-        priority = torch.as_tensor(tree[torch.arange(frames.count)]).double() ** (1 / sampler.alpha)
-    if not isinstance(priority, Tensor) or priority.numel() < frames.count:
-        raise Missing(f"{type(sampler).__name__} has none")
-    return {"priority": Quantity("priority", priority.detach().cpu().flatten()[: frames.count].double())}
-
-
-READERS = {"age": _age, "done": _done, "action": _action, "return": _return, "priority": _priority}
 
 
 @contextmanager
@@ -159,13 +49,13 @@ def _own_dice(seed: int, storage) -> Iterator[None]:
     cuda = [device] if device.type == "cuda" else []
     python, numpy, generator = random.getstate(), np.random.get_state(), storage._rng
     with torch.random.fork_rng(devices=cuda):
-        torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed every device
-        for one in cuda:
-            torch.cuda.default_generators[one.index or 0].manual_seed(seed)
-        random.seed(seed)
-        np.random.seed(seed)  # TorchRL's prioritized sampler asks NumPy
-        storage._rng = None
         try:
+            torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed every device
+            for one in cuda:
+                torch.cuda.default_generators[one.index or 0].manual_seed(seed)
+            random.seed(seed)
+            np.random.seed(seed)  # TorchRL's prioritized sampler asks NumPy
+            storage._rng = None
             yield
         finally:
             random.setstate(python)
@@ -175,7 +65,7 @@ def _own_dice(seed: int, storage) -> Iterator[None]:
 
 def _draw(buffer: ReplayBuffer, shape: tuple[int, ...], draws: int, seed: int) -> Tensor:
     """The slots that a copy of the sampler draws, int64 [draws]. The sampler itself stays as it is: a deck undealt."""
-    storage, batch_size, drawn = buffer.storage, buffer.batch_size or 256, []
+    storage, batch_size, drawn, start = buffer.storage, buffer.batch_size or 256, [], time.monotonic()
     number_of = torch.arange(prod(shape)).reshape(shape)
     try:
         sampler = deepcopy(buffer.sampler)
@@ -185,10 +75,12 @@ def _draw(buffer: ReplayBuffer, shape: tuple[int, ...], draws: int, seed: int) -
             # The others draw alike whatever the batch, and a few large batches are quicker than many small ones.
             batch_size *= max(1, min(1024, len(number_of)) // batch_size)
         with _own_dice(seed, storage):
-            while sum(map(len, drawn)) < draws:
+            count = 0
+            while count < draws and time.monotonic() < start + MOST_SECONDS:
                 index, _ = sampler.sample(storage, batch_size)
                 index = index if isinstance(index, tuple) else (index,)
                 drawn.append(number_of[tuple(torch.as_tensor(part).cpu() for part in index)].flatten())
+                count += len(drawn[-1])
     except Exception as error:  # a sampler may be anyone's, and what is stored is worth a look all the same
         if not drawn:
             raise Missing(f"{type(buffer.sampler).__name__} does not draw {batch_size} frames: {error}") from error
@@ -213,49 +105,50 @@ class Look:
             raise TypeError(f"The lens looks into one ReplayBuffer at a time; this is a {type(buffer).__name__}.")
         if not buffer.stats()["size"]:
             raise ValueError("The buffer is empty: fill it first, for example with buffer.extend(batch).")
-        self.quantities: dict[str, Quantity] = {}
-        self.missing: dict[str, str] = {}
         self.drawn: dict[str, Tensor] = {}
         sampler, writer = type(buffer.sampler), type(buffer.writer)
         with buffer._replay_lock, buffer._write_lock:  # a prefetching thread must not see our dice, nor we half a write
             frames = Frames(buffer.storage)
-            for name, reader in READERS.items():
-                try:
-                    self.quantities |= reader(frames, buffer)
-                except Missing as reason:
-                    self.missing[name] = str(reason)
+            facts = read(frames, buffer)
+            self.quantities, self.missing = facts.quantities, facts.missing
             try:
-                self.drawn[f"drawn by {sampler.__name__}"] = _draw(buffer, frames.shape, draws, seed)
+                self.drawn[f"drawn by {sampler.__name__}"] = _draw(buffer, frames.shape, min(draws, MOST_DRAWS), seed)
             except Missing as reason:
                 self.missing["draws"] = str(reason)
         self.count = frames.count
         if self.drawn and not issubclass(sampler, torchrl_data.RandomSampler):
             dice = torch.Generator().manual_seed(seed)
-            self.drawn[UNIFORM] = torch.randint(self.count, (draws,), generator=dice)
+            self.drawn[UNIFORM] = torch.randint(self.count, (min(draws, MOST_DRAWS),), generator=dice)
+        self.notes = [f"No {name}: {reason}." for name, reason in self.missing.items()] + facts.notes
         if not self.quantities:
-            raise ValueError("There is nothing to compare. " + " ".join(f"{why}." for why in self.missing.values()))
+            raise ValueError("There is nothing to compare. " + " ".join(self.notes))
         self.columns = [STORED, *self.drawn]
-        self.panels = [*self.quantities, *([TIMES] if self.drawn else [])]
+        times = [TIMES] if self.drawn else []
+        self.panels = [*self.quantities, *times]
+        self.pictured = [*(name for names in facts.kinds.values() for name in names[:DRAWN]), *times]
         kind = next((words for kind, words in KINDS.items() if issubclass(sampler, kind)), "of its own kind")
         self.facts = (
             f"{self.count:,} of {buffer.storage.max_size:,} frames stored ({frames.bytes:,} bytes) · "
             f"{sampler.__name__}: {kind} · {writer.__name__} · batch size {buffer.batch_size or 'not set'}"
         )
-        self.notes = [f"No {name}: {reason}." for name, reason in self.missing.items()]
-        if "reward" in self.quantities:
-            self.notes.append("Rewards stand in for returns: no frame has both done and ('next', 'episode_reward').")
-        if frames.find("steps_to_next_obs") is not None:
+        if frames.has("steps_to_next_obs"):
             self.notes.append("n-step transitions: the end of one episode stands in up to n frames.")
-        if "action[2]" in self.quantities and (size := frames.get("action").shape[1]) > 3:
-            self.notes.append(f"The action has {size} values; the first 3 are shown.")
+        if left := len(self.panels) - len(self.pictured):
+            self.notes.append(f"The picture leaves out {left} quantities of many; the numbers have all.")
+        if draws > MOST_DRAWS:
+            self.notes.append(f"Drawn are {MOST_DRAWS:,} frames, not {draws:,}: more would hardly change a share.")
+        for who, slots in self.drawn.items():
+            if len(slots) < min(draws, MOST_DRAWS):
+                self.notes.append(
+                    f"{who}: {len(slots):,} frames; then it ran out, or {MOST_SECONDS:g} seconds were over."
+                )
 
     def series(self, name: str) -> dict[str, Tensor]:
-        """What a panel compares: float64 values without NaN, for each of `columns` that has any."""
+        """What a panel compares: the finite values, float64, for each of `columns` that has any."""
         if name == TIMES:
             return {who: torch.bincount(slots, minlength=self.count).double() for who, slots in self.drawn.items()}
-        values = self.quantities[name].values
-        every = {STORED: values, **{who: values[slots] for who, slots in self.drawn.items()}}
-        return {who: known for who, some in every.items() if len(known := some[~some.isnan()])}
+        every = {who: self.quantities[name].at(slots)[0] for who, slots in {STORED: None, **self.drawn}.items()}
+        return {who: finite for who, finite in every.items() if len(finite)}
 
     def table(self, names: list[str]) -> list[list[str]]:
         """Panels in numbers: for each line its name and a cell for each of `columns`."""
@@ -269,15 +162,51 @@ class Look:
             elif labels := self.quantities[name].labels:
                 measures = {f"{name}: {labels[code]}": lambda x, code=code: _percent(x == code) for code in labels}
             else:
-                measures = {f"mean {name}": lambda x: f"{x.mean():,.{0 if x.mean().abs() >= 100 else 2}f}"}
+                measures = {f"mean {name}": lambda x: _number((x / len(x)).sum().item())}
             series = self.series(name)
             for line, words in measures.items():
                 lines.append([line, *(words(series[who]) if who in series else NONE for who in self.columns)])
+            if name != TIMES:
+                lines += self._warnings(name)
+        return lines
+
+    def _warnings(self, name: str) -> list[list[str]]:
+        """Lines on what the others leave out, or what should not be; none where all is well."""
+        quantity, lines = self.quantities[name], []
+        looks = [(None, self.count), *((slots, len(slots)) for slots in self.drawn.values())]
+        found = [quantity.at(slots) for slots, _ in looks]
+        for words, count in {
+            "NaN": lambda values: int(values.isnan().sum()),
+            "inf": lambda values: int(values.isinf().sum()),
+        }.items():
+            cells = [
+                f"{count(odd):,} of {len(odd) + len(finite):,}" if len(odd) + len(finite) else NONE
+                for finite, odd, _ in found
+            ]
+            if any(count(odd) for _, odd, _ in found):
+                lines.append([f"{name}: {words}", *cells])
+        if quantity.partly:
+            cells = [f"{absent:,} of {total:,}" for (_, _, absent), (_, total) in zip(found, looks, strict=True)]
+            lines.append([f"{name}: not in the frame", *cells])
+        if (forbidden := quantity.forbidden) is not None:
+            cells = [_percent(forbidden if slots is None else forbidden[slots]) for slots, _ in looks]
+            lines.append([f"{name}: though its mask forbids it", *cells])
         return lines
 
 
 def _percent(hits: Tensor) -> str:
-    return f"{100 * hits.double().mean():.1f} %"
+    """A share; one that is neither nothing nor all is not rounded to it."""
+    share = 100 * hits.double().mean().item()
+    if 0 < share < 0.05:
+        return "<0.1 %"
+    return ">99.9 %" if 99.95 <= share < 100 else f"{share:.1f} %"
+
+
+def _number(value: float) -> str:
+    size = abs(value)
+    if size and not 0.01 <= size < 1e12:
+        return f"{value:.3g}"
+    return f"{value:,.{0 if size >= 100 else 2}f}"
 
 
 def _few(values: Tensor) -> dict[float, str]:
@@ -290,7 +219,7 @@ def _few(values: Tensor) -> dict[float, str]:
 def _bins(values: Tensor) -> np.ndarray:
     """Edges of equal bins; around whole numbers each bin holds equally many of them."""
     low, high = values.min().item(), values.max().item()
-    if (values == values.round()).all():
+    if (values == values.round()).all() and high - low < 2**50:
         step = -(-(high - low + 1) // BINS)
         return np.arange(low - 0.5, high + step, step)
     return np.linspace(low, high, BINS + 1)
@@ -299,6 +228,14 @@ def _bins(values: Tensor) -> np.ndarray:
 def _draw_panel(axes: Axes, look: Look, name: str) -> None:
     """Area, thick line and dots: told apart without their colours too."""
     series, quantity = look.series(name), look.quantities.get(name)
+    axes.set_xlabel(plain(quantity.axis if quantity else "times a frame was drawn"))
+    if not series:
+        axes.text(0.5, 0.5, "no finite value", ha="center", transform=axes.transAxes)
+        axes.set(xticks=[], yticks=[])
+        return
+    if (unit := unit_for(torch.cat(list(series.values())).abs().max().item())) != 1:
+        series = {who: values / unit for who, values in series.items()}
+        axes.set_xlabel(f"{axes.get_xlabel()}, in units of {unit:g}")
     every = torch.cat(list(series.values()))
     labels = (quantity and quantity.labels) or _few(every)
     edges = np.arange(len(labels) + 1) - 0.5 if labels else _bins(every)
@@ -314,8 +251,13 @@ def _draw_panel(axes: Axes, look: Look, name: str) -> None:
         else:
             axes.stairs(100 * shares, edges, color=PALETTE["vermillion"], linewidth=2, label=who)
     if labels:
-        axes.set_xticks(range(len(labels)), labels.values())
-    axes.set_xlabel(quantity.axis if quantity else "times a frame was drawn")
+        words = [word.replace(" (", "\n(") for word in labels.values()]
+        axes.set_xticks(range(len(labels)), words, fontsize="x-small" if len(labels) > FEW else None)
+        for tick in axes.get_xticklabels():
+            if "forbidden" in tick.get_text():
+                tick.set_color(PALETTE["vermillion"])
+    if quantity and (odd := quantity.odd()):
+        axes.set_title(f"left out: {in_words(odd, look.count)}", fontsize="small", color=PALETTE["vermillion"])
 
 
 def _figure(look: Look, names: list[str], across: int) -> View:
@@ -329,7 +271,8 @@ def _figure(look: Look, names: list[str], across: int) -> View:
             axes.axis("off")
     for axes in grid[:, 0]:
         axes.set_ylabel("share (%)")
-    figure.legend(*grid.flat[0].get_legend_handles_labels(), loc="outside upper left", ncols=3, frameon=False)
+    keys = {label: key for axes in grid.flat for key, label in zip(*axes.get_legend_handles_labels(), strict=True)}
+    figure.legend(keys.values(), keys, loc="outside upper left", ncols=3, frameon=False)
     findings = (
         f"{line}: " + ", ".join(f"{cell} {who}" for cell, who in zip(cells, look.columns, strict=True) if cell != NONE)
         for line, *cells in look.table(names)
@@ -359,7 +302,7 @@ def _text(look: Look) -> str:
     return "\n".join([look.facts, *lines, *look.notes])
 
 
-def _make_widget(buffer: ReplayBuffer, look: Look, draws: int, seed: int) -> Widget:
+def _make_widget(find_buffer: Callable[[], ReplayBuffer | None], look: Look, draws: int, seed: int) -> Widget:
     import ipywidgets
 
     roomy = {"style": {"description_width": "initial"}}
@@ -376,10 +319,13 @@ def _make_widget(buffer: ReplayBuffer, look: Look, draws: int, seed: int) -> Wid
 
     def draw(_) -> None:
         nonlocal look, seed
-        seed += 1
+        seed = (seed + 1) % SEEDS
+        if (buffer := find_buffer()) is None:
+            picture.value = "<p>The buffer is gone: no variable holds it any more. Run the cell that made it again.</p>"
+            return
         try:
             look = Look(buffer, many.value, seed)
-        except ValueError as error:  # the buffer was emptied in the meantime
+        except (TypeError, ValueError) as error:  # the buffer was emptied in the meantime
             picture.value = f"<p>{escape(str(error))}</p>"
             return
         if what.options != tuple(look.panels):
@@ -398,35 +344,42 @@ def _make_widget(buffer: ReplayBuffer, look: Look, draws: int, seed: int) -> Wid
 class ReplayLens(WidgetView):
     """What a replay buffer holds, and what its sampler draws from it, side by side with uniform draws.
 
-    It shows age, done rate, actions, returns and priorities, as far as the buffer has them, and as they are stored:
-    transforms that change a sample on its way out are not applied. The lens is a picture of one moment; its widget
-    looks anew, at what the buffer then holds, whenever it draws. The buffer and all random numbers stay as they are.
+    It shows age, done rate, actions, returns and priorities, as far as the buffer has them, of groups of agents and
+    Dict actions too, and as they are stored: transforms that change a sample on its way out are not applied. What is
+    not finite is counted; means and pictures are of the finite values. The lens is a picture of one moment; its widget
+    looks anew, at what the buffer then holds, whenever it draws. The buffer and all random numbers stay as they are,
+    and the lens does not keep the buffer alive.
 
     Args:
         buffer: a `TensorDictReplayBuffer` or a `ReplayBuffer` of TensorDicts, one frame per item.
-        draws: how many frames to draw; fewer come where the sampler runs out.
-        seed: of the draws; the same seed draws the same.
+        draws: how many frames to draw, at most 200,000; fewer come where the sampler runs out or takes longer than
+            five seconds.
+        seed: of the draws, from 0 to 4,294,967,295; the same seed draws the same.
 
     Attributes:
-        quantities: the names of what can be compared.
+        quantities: the names of what can be compared: "age", "action", of several values "action[1]", of a group of
+            agents "agents/action[2, 0]", agent 2 and value 0.
         missing: for each name that cannot, why; "draws" if the sampler could not draw.
 
     Raises:
         TypeError: `buffer` is no replay buffer, or its items are no TensorDicts.
-        ValueError: the buffer is empty, its items are stacks of frames, or `draws` is not positive.
+        ValueError: the buffer is empty, its items are stacks of frames, or `draws` or `seed` is out of range.
     """
 
     def __init__(self, buffer: ReplayBuffer, *, draws: int = 10_000, seed: int = 0) -> None:
         if draws < 1:
             raise ValueError(f"The lens draws at least one frame; draws is {draws}.")
+        if not 0 <= seed < SEEDS:
+            raise ValueError(f"The lens needs a seed from 0 to {SEEDS - 1:,}; seed is {seed}.")
         look = self._look = Look(buffer, draws, seed)
         self.quantities, self.missing = list(look.quantities), look.missing
         numbers = f"<details><summary>The numbers</summary>{_html_table(look, look.panels)}</details>"
-        html = _html_lines(look) + _figure(look, look.panels, 3).html + numbers
-        super().__init__(lambda: _make_widget(buffer, look, draws, seed), html, _text(look))
+        html = _html_lines(look) + _figure(look, look.pictured, 3).html + numbers
+        find = weakref.ref(buffer)  # a widget that was shown must not keep a buffer that nobody else keeps
+        super().__init__(lambda: _make_widget(find, look, draws, seed), html, _text(look))
 
     def stored(self, name: str) -> Tensor:
-        """The values of one quantity, float64 [slots]; NaN where a slot has none (a return, but at an end).
+        """The values of one quantity, float64 [slots]; NaN also where a slot has none (a return, but at an end).
 
         Raises:
             ValueError: there is no such quantity.
@@ -434,7 +387,10 @@ class ReplayLens(WidgetView):
         if name not in self.quantities:
             why = f" ({self.missing[name]})" if name in self.missing else ""
             raise ValueError(f"There is no {name!r}{why}; there is {', '.join(self.quantities)}.")
-        return self._look.quantities[name].values
+        quantity = self._look.quantities[name]
+        if quantity.there is None:
+            return quantity.values
+        return torch.where(quantity.there, quantity.values, torch.nan)
 
     def drawn(self, name: str) -> Tensor:
         """The values of the frames that the buffer's sampler drew, float64 [draws].

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from course_utils.views import tree_facts as facts
+from course_utils.views.finite import SEARCHED, in_words
 from course_utils.views.tree_facts import read_entry
 
 Path = tuple[str, ...]
@@ -74,7 +75,7 @@ def compare(before, after) -> Difference:
                 verdicts[path] = _from(source, verdict, "the same values", True)
     sources = {verdict.source for verdict in verdicts.values()}
     removed = [_describe("removed", path, old[path]) for path in old if path not in new and path not in sources]
-    blind = new and not removed and same_tensor == new.keys()
+    blind = bool(new) and not removed and same_tensor == new.keys()
     return Difference(
         _level_changes(old_levels, new_levels),
         [*verdicts.values(), *removed],
@@ -194,13 +195,16 @@ def _judge_tensor(path: Path, old, new) -> Change:
     words = [f"{was} → {is_now}" for was, is_now in zip(_form(old), _form(new), strict=True) if was != is_now]
     if _shapes(old) != _shapes(new):
         return Change("changed", path, ", ".join(words) or "the shapes in the stack")
-    old, new = facts.sample(old), facts.sample(new)
-    if old is None or new is None:
+    old_sample, new_sample = facts.sample(old), facts.sample(new)
+    if old_sample is None or new_sample is None:
         return Change("changed" if words else "not compared", path, ", ".join([*words, "values cannot be compared"]))
-    (old, total), (new, _) = old, new
+    entries, ((old, total), (new, _)) = (old, new), (old_sample, new_sample)
     is_sample = len(old) < total
     if differ := _values_differ(old, new):
         words.append(differ.replace(" values", " sampled values") if is_sample else differ)
+    if is_sample and total <= SEARCHED:
+        was, is_now = (in_words(facts.count_not_finite(entry), total) or "all finite" for entry in entries)
+        words += [f"{was} → {is_now}"] * (was != is_now)
     doubt = f"(as far as {len(old):,} sampled values tell)" if is_sample else ""
     return Change("changed", path, ", ".join(words)) if words else Change("unchanged", path, doubt)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import re
 import reprlib
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import chain
@@ -24,6 +25,8 @@ from tensordict import (
     is_non_tensor,
     is_tensorclass,
 )
+
+from course_utils.views.finite import SEARCHED, in_words, not_finite
 
 SAMPLE = 10_000  # of an entry with many more values, about so many are read
 PARTS = 1_000  # of tensors of unequal shapes in a lazy stack, values of at most about so many are read
@@ -220,6 +223,11 @@ def sample(value) -> tuple[np.ndarray, int] | None:
     return (read.double() if read.is_floating_point() else read).numpy(), total
 
 
+def count_not_finite(value) -> dict[str, int]:
+    """How many values of an entry are NaN and how many infinite; all are looked at."""
+    return dict(sum((Counter(not_finite(tensor)) for tensor in tensors_in(value)), Counter()))
+
+
 @dataclass
 class Values:
     """What an entry's values are like: all of them or, where `seen` is less than `total`, a sample.
@@ -228,7 +236,8 @@ class Values:
         sort: bool, int or float.
         low, mean, high: of the finite values; None where there is none.
         distinct: the different values of integers, if they are few; else empty.
-        true, nan, inf: how many there are.
+        true: how many of the seen are.
+        nan, inf: how many of the searched are: all, unless there are more than 20,000,000.
         histogram: counts in equal bins from low to high; empty where it would not help.
     """
 
@@ -243,12 +252,16 @@ class Values:
     nan: int = 0
     inf: int = 0
     histogram: list[int] = field(default_factory=list)
+    searched: int = 0
 
     @property
     def words(self) -> str:
         if self.total == 0:
             return "no values"
-        return self._range() + (f" (of {self.seen:,} sampled)" if self.seen < self.total else "")
+        if self.seen == self.total:
+            return self._range()
+        doubt = ", for NaN too" if self.sort == "float" and self.searched < self.total else ""
+        return f"{self._range()} (of {self.seen:,} sampled{doubt})"
 
     def _range(self) -> str:
         if self.sort == "bool" and 0 < self.true < self.seen:
@@ -268,7 +281,7 @@ class Values:
     @property
     def alarms(self) -> list[str]:
         counts = {"NaN": self.nan, "inf": self.inf}
-        return [f"{count:,} of {self.seen:,} {name}" for name, count in counts.items() if count]
+        return [in_words({name: count}, self.searched) for name, count in counts.items() if count]
 
     @property
     def sparkline(self) -> str:
@@ -285,7 +298,7 @@ class Values:
 def summarise(array: np.ndarray, total: int) -> Values:
     """Describe a flat array of values, which are all or a sample of `total`."""
     sort = {"b": "bool", "f": "float"}.get(array.dtype.kind, "int")
-    values = Values(sort, len(array), total)
+    values = Values(sort, len(array), total, searched=len(array))
     if sort == "bool":
         values.true = int(array.sum())
     if sort == "float":
@@ -449,6 +462,10 @@ def read_entry(key: str, value, batch_dims: int = 0, main_device: str = "") -> E
     read = sample(value)
     if read:
         entry.values = summarise(*read)
+        if entry.values.sort == "float" and entry.values.seen < entry.values.total <= SEARCHED:
+            found = count_not_finite(value)
+            entry.values.nan, entry.values.inf = found.get("NaN", 0), found.get("inf", 0)
+            entry.values.searched = entry.values.total
     else:
         notes.append("no values on meta" if "meta" in entry.device else "values not shown")
     return entry

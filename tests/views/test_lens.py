@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import base64
+import gc
 import random
 import re
 import threading
+import weakref
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
-from tensordict import TensorDict
+from tensordict import TensorDict, lazy_stack
 from torchrl.data import (
     ImmutableDatasetWriter,
     LazyMemmapStorage,
+    LazyStackStorage,
     LazyTensorStorage,
     ListStorage,
     PrioritizedSampler,
@@ -28,7 +32,7 @@ from torchrl.data import (
     TensorStorage,
 )
 from torchrl.data.replay_buffers import ConsumingSampler, Sampler
-from torchrl.envs import MultiStepTransform
+from torchrl.envs import MultiStepTransform, TicTacToeEnv
 
 from course_utils.views import replay_lens as lens_module
 from course_utils.views.display import View
@@ -207,12 +211,14 @@ class TestStored:
             assert re.search(r"action: 1 +33.3 %", lens.text)
             assert ("action: 2" in lens.text) == (action.ndim > 1 and action.shape[1] == 3)  # never taken, but there
 
-    @pytest.mark.parametrize("action", [torch.randn(60, 5), torch.randint(0, 4, (60, 5))])
-    def test_of_an_action_with_many_values_the_first_three_are_shown(self, action):
+    @pytest.mark.parametrize("action", [torch.randn(60, 8), torch.randint(0, 4, (60, 8))])
+    def test_of_an_action_with_many_values_all_are_there_and_some_drawn(self, action):
         lens = ReplayLens(fill(frames(action=action)))
-        assert [name for name in lens.quantities if "action" in name] == ["action[0]", "action[1]", "action[2]"]
-        assert torch.equal(lens.stored("action[2]"), action[:, 2].double())
-        assert "The action has 5 values; the first 3 are shown." in lens.text
+        assert [name for name in lens.quantities if "action" in name] == [f"action[{place}]" for place in range(8)]
+        for place in range(8):
+            assert torch.equal(lens.stored(f"action[{place}]"), action[:, place].double())
+            assert f"action[{place}]" in lens.text
+        assert "The picture leaves out 2 quantities of many; the numbers have all." in lens.text
 
     def test_returns_stand_where_an_episode_ends(self):
         lens = ReplayLens(fill())
@@ -328,6 +334,281 @@ class TestDrawn:
     def test_without_a_batch_size(self):
         lens = ReplayLens(fill(batch_size=None))
         assert lens.draw_counts.sum() == 10_000 and "batch size not set" in lens.text
+
+
+def agents(count: int = 60, copies: int = 3, **entries) -> TensorDict:
+    """As VMAS lays out its groups: actions and rewards for each agent, one done for all."""
+    data = frames(count).exclude("action", ("next", "reward"), ("next", "episode_reward"), ("next", "truncated"))
+    action = torch.arange(count * copies).reshape(count, copies) % 5
+    data["agents"] = TensorDict({"action": action, **entries}, [count, copies])
+    data["next", "agents"] = TensorDict({"reward": torch.randn(count, copies, 1)}, [count, copies])
+    return data
+
+
+@pytest.mark.usefixtures("no_picture")
+class TestLayouts:
+    def test_a_group_has_a_quantity_for_each_agent(self):
+        data = agents()
+        lens = ReplayLens(fill(data))
+        assert lens.quantities == [
+            "age", "done", *(f"agents/action[{n}]" for n in range(3)), *(f"agents/reward[{n}]" for n in range(3))
+        ]  # fmt: skip
+        for number in range(3):
+            assert torch.equal(lens.stored(f"agents/action[{number}]"), data["agents", "action"][:, number].double())
+            mean = data["next", "agents", "reward"][:, number].mean().item()
+            shown = re.search(rf"mean agents/reward\[{number}\] +(\S+)", lens.text)[1]
+            assert float(shown) == pytest.approx(mean, abs=0.005)
+        assert "('next', 'agents', 'episode_reward')" in lens.text
+
+    def test_actions_of_several_values_and_one_hot_ones_of_each_agent(self):
+        data = agents(action=torch.randn(60, 3, 2))
+        lens = ReplayLens(fill(data))
+        assert torch.equal(lens.stored("agents/action[2, 1]"), data["agents", "action"][:, 2, 1].double())
+        index = torch.arange(180).reshape(60, 3) % 4
+        lens = ReplayLens(fill(agents(action=torch.nn.functional.one_hot(index, 4))))
+        assert torch.equal(lens.stored("agents/action[1]"), index[:, 1].double())
+
+    def test_two_agents_of_which_always_one_acts_are_not_read_as_one_hot(self):
+        acting = torch.tensor([[0, 1], [1, 0]]).repeat(30, 1)
+        lens = ReplayLens(fill(agents(copies=2, action=acting)))
+        assert torch.equal(lens.stored("agents/action[1]"), acting[:, 1].double())
+
+    def test_groups_that_end_by_themselves(self):
+        """As PettingZoo lays them out: done, terminated and truncated for each agent, and for all."""
+        data = frames()
+        ends = torch.zeros(60, 2, 1, dtype=torch.bool)
+        ends[5, 0] = ends[7:9, 1] = True
+        group = {"done": ends, "terminated": ends, "truncated": ends & False}
+        data["next", "wolf"] = TensorDict(group, [60, 2])
+        lens = ReplayLens(fill(data))
+        assert lens.stored("wolf/done[0]").nonzero().flatten().tolist() == [5]
+        assert lens.stored("wolf/done[1]").nonzero().flatten().tolist() == [7, 8]
+        assert lens.stored("done").count_nonzero() == 6
+
+    def test_agents_that_share_their_end_have_one_line(self):
+        data = frames()
+        for name in ("done", "terminated", "truncated"):
+            data["next", name] = data["next", name].unsqueeze(1).expand(60, 3, 1)
+        assert [name for name in ReplayLens(fill(data)).quantities if "done" in name] == ["done"]
+
+    def test_returns_of_each_agent_at_its_end(self):
+        data = agents()
+        total = torch.randn(60, 3, 1)
+        data["next", "agents", "episode_reward"] = total
+        lens = ReplayLens(fill(data))
+        known = ~lens.stored("agents/return[1]").isnan()
+        assert torch.equal(known, data["next", "done"].squeeze(-1))
+        assert torch.equal(lens.stored("agents/return[1]")[known], total[known, 1, 0].double())
+
+    def test_rewards_of_several_are_never_averaged(self):
+        data = frames().exclude(("next", "episode_reward"))
+        data["next", "reward"] = torch.stack([torch.ones(60), 3 * torch.ones(60)], 1)
+        lens = ReplayLens(fill(data))
+        assert {name for name in lens.quantities if "reward" in name} == {"reward[0]", "reward[1]"}
+        assert lens.stored("reward[1]").unique().tolist() == [3.0]
+
+    def test_dict_actions(self):
+        left, right = torch.arange(60) % 2, torch.randn(60, 2)
+        lens = ReplayLens(fill(frames(action=TensorDict({"left": left, "right": right}, [60]))))
+        assert torch.equal(lens.stored("action/left"), left.double())
+        assert torch.equal(lens.stored("action/right[1]"), right[:, 1].double())
+
+    def test_multi_binary_actions_show_all_parts(self):
+        switches = torch.randint(0, 2, (60, 4), generator=torch.Generator().manual_seed(0)).bool()
+        lens = ReplayLens(fill(frames(action=switches)))
+        for place in range(4):
+            share = 100 * switches[:, place].double().mean()
+            assert re.search(rf"action\[{place}\]: 1 +{share:.1f} %", lens.text)
+
+    def test_a_one_hot_reading_that_may_be_wrong_is_said(self):
+        action = torch.tensor([[0, 1, 0], [1, 0, 0]]).repeat(30, 1)
+        assert (
+            "so it is read as one-hot (1 of the 3 choices never taken)" in ReplayLens(fill(frames(action=action))).text
+        )
+        every = torch.eye(3, dtype=torch.int64).repeat(20, 1)
+        assert "read as one-hot" not in ReplayLens(fill(frames(action=every))).text
+
+    def test_what_is_not_compared_is_named(self):
+        observation = TensorDict({"camera": torch.zeros(60, 8, 8, dtype=torch.uint8), "speed": torch.zeros(60)}, [60])
+        text = ReplayLens(fill(frames(observation=observation))).text
+        assert "not compared: number [], observation/camera [8, 8], observation/speed [], next/observation [4]." in text
+
+    @pytest.mark.parametrize("name", ["action_mask", "mask"])
+    def test_masks_forbid(self, name):
+        mask = torch.ones(60, 3, dtype=torch.bool)
+        mask[:, 2] = False
+        mask[:30, 1] = False
+        lens = ReplayLens(fill(frames(action=torch.arange(60) % 2, **{name: mask})))
+        assert re.search(r"action: though its mask forbids it +25.0 %", lens.text)  # 1 in every second of the first 30
+        assert re.search(r"action: 2 \(forbidden\) +0.0 %", lens.text) and "action: 1 (forbidden)" not in lens.text
+        assert "forbid" not in ReplayLens(fill()).text
+
+    def test_in_torchrls_own_game_no_action_is_forbidden(self):
+        lens = ReplayLens(fill(TicTacToeEnv().rollout(60, break_when_any_done=False)))
+        assert re.search(r"action: though its mask forbids it +0.0 %", lens.text) and "action: 8 " in lens.text
+        assert {"player0/reward", "player1/reward"} < set(lens.quantities) and "not compared: board [3, 3]" in lens.text
+
+    def test_masks_of_each_agent(self):
+        mask = torch.ones(60, 3, 5, dtype=torch.bool)
+        mask[:, 1, 0] = False
+        lens = ReplayLens(fill(agents(action_mask=mask)))
+        assert "agents/action[1]: 0 (forbidden)" in lens.text and "agents/action[0]: 0 (forbidden)" not in lens.text
+        assert re.search(r"agents/action\[1\]: though its mask forbids it +20.0 %", lens.text)
+
+    def uneven(self) -> list[TensorDict]:
+        """Frame i has i % 3 + 1 values in its action, and every second an observation."""
+        items = [frames(1, start=number)[0] for number in range(60)]
+        for number, item in enumerate(items):
+            item["action"] = torch.arange(number % 3 + 1.0)
+            if number % 2:
+                del item["observation"]
+        return items
+
+    @pytest.mark.parametrize("lazy", [False, True])
+    def test_frames_that_differ(self, lazy):
+        if lazy:
+            buffer = fill(lazy_stack(self.uneven()), storage=LazyStackStorage(100))
+        else:
+            buffer = ReplayBuffer(storage=ListStorage(100), batch_size=20)
+            buffer.extend(self.uneven())
+        lens = ReplayLens(buffer)
+        assert lens.stored("action[1]").isnan().tolist() == [number % 3 == 0 for number in range(60)]
+        assert re.search(r"action\[2\]: not in the frame +40 of 60", lens.text)
+        assert "action[0]: not in the frame" not in lens.text and re.search(r"mean action\[2\] +2.00", lens.text)
+
+    def test_agents_that_differ(self):
+        items = []
+        for number in range(60):
+            item = frames(1, start=number)[0].exclude("action")
+            item["agents"] = lazy_stack([TensorDict({"action": torch.full((n + 1,), float(n))}) for n in range(3)])
+            items.append(item)
+        lens = ReplayLens(fill(lazy_stack(items), storage=LazyStackStorage(100)))
+        names = [name for name in lens.quantities if "action" in name]
+        assert names == ["agents/action[0]"] + [f"agents/action[{a}, {n}]" for a in (1, 2) for n in range(a + 1)]
+        assert lens.stored("agents/action[2, 2]").unique().tolist() == [2.0]
+
+    def test_values_of_shape_nothing(self):
+        data = frames(action=torch.rand(60))
+        data["next", "reward"], data["next", "done"] = data["next", "reward"][:, 0], data["next", "done"][:, 0]
+        lens = ReplayLens(fill(data))
+        assert torch.equal(lens.stored("action"), data["action"].double())
+
+    def test_an_entry_without_numbers_is_said(self):
+        lens = ReplayLens(fill(frames(action=torch.zeros(60, 2, dtype=torch.complex64))))
+        assert "action holds no numbers to show." in lens.text and "action" in lens.missing
+
+
+class TestNotFinite:
+    """What is NaN or infinite is counted; everything else is as without it."""
+
+    def broken(self, value: float, key=("next", "reward"), slots=slice(10, 40)) -> TensorDict:
+        data = frames(action=torch.linspace(-1, 1, 60).unsqueeze(-1)).exclude(("next", "episode_reward"))
+        data[key][slots] = value
+        return data
+
+    @pytest.mark.usefixtures("no_picture")
+    @pytest.mark.parametrize("key", ["action", ("next", "reward")])
+    @pytest.mark.parametrize(("value", "name"), [(float("nan"), "NaN"), (-float("inf"), "inf")])
+    @pytest.mark.parametrize("slots", [slice(3, 4), slice(10, 40), slice(None)])
+    def test_it_is_counted_and_the_mean_is_of_the_others(self, key, value, name, slots):
+        data = self.broken(value, key, slots)
+        lens = ReplayLens(fill(data), draws=300)
+        label, values = ("action", data["action"]) if key == "action" else ("reward", data["next", "reward"])
+        finite = values[values.isfinite()]
+        assert re.search(rf"{label}: {name} +{60 - len(finite)} of 60", lens.text)
+        shown = re.search(rf"mean {label} +(\S+)", lens.text)[1]
+        assert shown == "–" if len(finite) == 0 else float(shown) == pytest.approx(finite.mean().item(), abs=0.005)
+        assert f"{60 - len(finite)} of 60 {name}. Means and pictures are of the finite values." in lens.html
+        drawn = lens.drawn(label)
+        assert f"{(~drawn.isfinite()).sum()} of 300" in lens.text
+        assert torch.equal(lens.stored(label).isfinite(), values.flatten().isfinite())
+
+    @pytest.mark.parametrize(
+        ("slots", "words"), [(slice(10, 40), "left out: 30 of 60 NaN"), (slice(None), "no finite value")]
+    )
+    def test_the_picture_says_so_too(self, slots, words):
+        figure, axes = plt.subplots()
+        lens_module._draw_panel(axes, ReplayLens(fill(self.broken(float("nan"), "action", slots)))._look, "action")
+        assert words in [axes.get_title(), *(text.get_text() for text in axes.texts)]
+        plt.close(figure)
+
+    @pytest.mark.usefixtures("no_picture")
+    def test_where_all_is_well_nothing_is_said(self):
+        text = ReplayLens(fill()).text
+        assert not re.search("NaN|inf|FINITE", text)
+
+    @pytest.mark.usefixtures("no_picture")
+    def test_entries_that_are_not_compared_are_searched_too(self):
+        data = frames()
+        data["next", "observation"][3:5, 1] = float("nan")
+        assert "NOT FINITE: next/observation: 2 of 240 NaN." in ReplayLens(fill(data)).text
+
+    def test_priorities(self):
+        sampler = Multinomial(100)
+        buffer = prioritized(sampler)
+        sampler.priority[7] = float("nan")
+        lens = ReplayLens(buffer)
+        assert re.search(r"priority: NaN +1 of 60", lens.text) and "does not draw" in lens.missing["draws"]
+
+    def test_names_are_no_mathematics(self):
+        lens = ReplayLens(fill(frames(action=TensorDict({r"$\frac$": torch.rand(60)}, [60]))))
+        assert r"mean action/$\frac$" in lens.text
+
+    @pytest.mark.parametrize("scale", [1e-11, 1e-300, 1e300, 1.7e308])
+    def test_the_smallest_and_largest_values_are_drawn(self, scale):
+        data = frames(action=torch.linspace(-1, 1, 60, dtype=torch.float64).mul(scale).unsqueeze(-1))
+        mean = re.search(r"mean action +(\S+) +(\S+)", ReplayLens(fill(data)).text)[2]
+        assert 0 < abs(float(mean)) < scale
+
+    def test_a_share_that_is_not_nothing_is_not_rounded_to_it(self):
+        data = frames(4_000)
+        data["next", "terminated"][:] = False
+        data["next", "terminated"][7] = True
+        assert re.search(r"done: terminated +<0.1 %", ReplayLens(fill(data, size=4_000)).text)
+
+
+@pytest.mark.usefixtures("no_picture")
+class TestLimits:
+    def test_draws_without_end_come_to_one(self):
+        lens = ReplayLens(fill(), draws=10**7)
+        assert lens.draw_counts.sum() == 200_000 and "Drawn are 200,000 frames, not 10,000,000" in lens.text
+
+    def test_a_slow_sampler_is_left_in_time(self, monkeypatch):
+        clock = iter(range(10**6))  # each look at it is a second later
+        monkeypatch.setattr(lens_module.time, "monotonic", lambda: next(clock))
+        lens = ReplayLens(fill(batch_size=60), draws=60_000)
+        assert lens.draw_counts.sum() == 240 and "240 frames; then it ran out, or 5 seconds were over." in lens.text
+
+    @pytest.mark.parametrize("seed", [-1, 2**32])
+    def test_a_seed_that_is_refused_leaves_all_random_numbers_alone(self, seed):
+        before = random.getstate(), torch.get_rng_state()
+        with pytest.raises(ValueError, match="seed from 0 to 4,294,967,295; seed is"):
+            ReplayLens(fill(), seed=seed)
+        assert random.getstate() == before[0] and torch.equal(torch.get_rng_state(), before[1])
+
+    def test_an_action_of_thousands_of_values(self):
+        lens = ReplayLens(fill(frames(action=torch.randn(60, 2_000))))
+        assert sum("action" in name for name in lens.quantities) == 100
+        assert "action has more than 100 values in a frame; the first 100 are looked at." in lens.text
+
+
+class TestMemory:
+    def test_a_lens_that_was_shown_keeps_no_buffer(self):
+        buffer = fill()
+        lens = ReplayLens(buffer, draws=100)
+        again = lens.widget.children[0].children[2]
+        storage = weakref.ref(buffer.storage)
+        del buffer
+        gc.collect()
+        assert storage() is None
+        again.click()
+        assert "The buffer is gone" in lens.widget.children[1].value
+
+    def test_it_shares_no_memory_with_the_buffer(self):
+        buffer = fill(frames(action=torch.zeros(60, dtype=torch.float64)))
+        lens = ReplayLens(buffer)
+        buffer.storage[:]["action"].fill_(7)
+        assert lens.stored("action").unique().tolist() == [0.0]
 
 
 class TestNoTrace:

@@ -103,6 +103,22 @@ class TestValues:
         view = show(TensorDict({"x": torch.tensor([NAN, 1.0])}))
         assert "! 1 of 2 NaN" in view.text and "<b>! 1 of 2 NaN</b>" in view.html
 
+    @pytest.mark.parametrize("stacked", [False, True])
+    def test_one_nan_of_a_million_values_is_found(self, stacked):
+        values = torch.zeros(1_000, 1_000)
+        values[123, 457] = NAN
+        parts = [TensorDict({"x": row}) for row in values]
+        td = lazy_stack(parts) if stacked else TensorDict({"x": values})
+        assert np.isfinite(sample(open_level(td)["x"])[0]).all()  # the sample misses it
+        assert entries(td)["x"].alarms == ["1 of 1,000,000 NaN"]
+        clean = TensorDict({"x": torch.zeros(1_000, 1_000)})
+        assert "all finite → 1 of 1,000,000 NaN" in show(clean, td).text
+
+    def test_where_not_all_were_searched_it_says_so(self, monkeypatch):
+        monkeypatch.setattr("course_utils.views.tree_facts.SEARCHED", 50_000)
+        assert said(torch.zeros(100_000)).endswith("sampled, for NaN too)")
+        assert said(torch.zeros(100_000, dtype=torch.int64)).endswith("sampled)")
+
     def test_the_sparkline_is_the_histogram(self):
         values = summarise(np.repeat(np.arange(12.0), [8, 0] + [1] * 6 + [4] * 4), 30)
         assert values.histogram == [8, 0, 1, 1, 1, 1, 1, 1, 4, 4, 4, 4]
