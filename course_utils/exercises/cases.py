@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from tensordict import TensorDictBase
 
-from course_utils.exercises.comparing import close, is_number, is_row, plain
+from course_utils.exercises.comparing import close, is_number, is_row, numbers_as_tensor, plain
 
 TOLERANCE = 1e-4  # of a relation: logarithms and squares of rounded numbers differ more than these
 
@@ -36,22 +35,9 @@ class Case:
 
 def as_tensor(value: Any) -> torch.Tensor | None:
     """A number, or numbers, as a tensor; None for anything else."""
-    try:
-        if isinstance(value, torch.Tensor):
-            return plain(value)
-        if isinstance(value, (np.ndarray, np.generic)):
-            return torch.from_numpy(np.array(value))
-        if is_number(value) or is_row(value):
-            return torch.tensor(value, dtype=torch.float64 if holds_floats(value) else None)
-        if isinstance(value, (list, tuple)) and all(isinstance(entry, torch.Tensor) for entry in value):
-            return torch.stack([plain(entry) for entry in value])
-    except (TypeError, ValueError, RuntimeError):
-        pass
-    return None
-
-
-def holds_floats(value: Any) -> bool:
-    return isinstance(value, float) or isinstance(value, (list, tuple)) and any(map(holds_floats, value))
+    if isinstance(value, torch.Tensor):
+        return None if value.is_meta else plain(value)
+    return torch.tensor(value) if is_number(value) else numbers_as_tensor(value)
 
 
 def entries_of(inputs: dict[str, Any]) -> dict[str, tuple[Any, ...]]:

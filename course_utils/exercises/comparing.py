@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,6 +58,22 @@ class Part:
     want: Any
     got: Any
     words: str
+
+
+def numbers_as_tensor(value: Any) -> torch.Tensor | None:
+    """An array, or numbers in lists or tuples, as a tensor; None for anything else."""
+    try:
+        if isinstance(value, (np.ndarray, np.generic)):
+            return torch.from_numpy(np.array(value))
+        if is_row(value):
+            value = [as_number(entry) for entry in value]
+            return torch.tensor(value, dtype=torch.float64 if any(isinstance(one, float) for one in value) else None)
+        if isinstance(value, (list, tuple)):
+            rows = [plain(one) if isinstance(one, torch.Tensor) else numbers_as_tensor(one) for one in value]
+            return None if any(row is None for row in rows) else torch.stack(rows)
+    except (TypeError, ValueError, RuntimeError):  # ragged, mixed, or no numbers
+        pass
+    return None
 
 
 def describe_kind(value: Any) -> str:
@@ -141,7 +157,7 @@ def parts(want: Any, got: Any, rules: Rules, name: str = "") -> Iterator[Part]:
             yield from parts(want[key], got[key], rules, joined(name, tensordict_key(key)))
     elif isinstance(want, dict):
         for key in want:
-            yield from parts(want[key], got[key], rules, joined(name, f"`{key}`"))
+            yield from parts(want[key], got[key], rules, joined(name, str(key) if " " in str(key) else f"`{key}`"))
     elif isinstance(want, (tuple, list)) and (len(want) <= SMALL or not is_row(want)):
         for place, (one, other) in enumerate(zip(want, got, strict=True)):
             yield from parts(one, other, rules, joined(name, ordinal(place)) if len(want) > 1 else name)
@@ -247,8 +263,8 @@ def leaf_difference(want: Any, got: Any, rules: Rules) -> str:
         return row_difference(want, got, rules)
     if isinstance(want, torch.Tensor) and rules.exact_type and not isinstance(got, torch.Tensor):
         return f"Expected a tensor, got {describe_kind(got)}: here the type matters."
-    if isinstance(want, (set, frozenset)) and not rules.exact_type and isinstance(got, (set, frozenset, list, tuple)):
-        return set_difference(set(want), set(got))
+    if isinstance(want, Set) and isinstance(got, Set if rules.exact_type else (Set, list, tuple)):
+        return set_difference(want, got)
     want, got = as_number(plain(want)), as_number(plain(got))
     if isinstance(want, bool) or isinstance(got, bool):
         same = isinstance(want, bool) and isinstance(got, bool) and want == got
@@ -264,7 +280,11 @@ def leaf_difference(want: Any, got: Any, rules: Rules) -> str:
     return "" if same else "Expected {}, got {}.".format(*told_apart(want, got))
 
 
-def set_difference(want: set, got: set) -> str:
+def set_difference(want: Set, got: Collection) -> str:
+    try:
+        want, got = set(want), set(got)
+    except TypeError:
+        return f"Expected a set, got {describe_kind(got)} whose entries are themselves lists or sets."
     missing, extra = (", ".join(sorted(map(str, names))) for names in (want - got, got - want))
     found = [f"missing: {missing}"] if missing else []
     found += [f"too many: {extra}"] if extra else []
@@ -282,9 +302,10 @@ def row_difference(want: list | tuple, got: Any, rules: Rules) -> str:
 
 
 def tensor_difference(want: torch.Tensor, got: Any, rules: Rules) -> str:
-    if isinstance(got, np.ndarray) and not rules.exact_type and got.dtype.kind in "biufc":
-        got = torch.from_numpy(np.ascontiguousarray(got))
     want = plain(want)
+    if not rules.exact_type and not isinstance(got, torch.Tensor):
+        as_tensor = numbers_as_tensor(got)
+        got = got if as_tensor is None else as_tensor
     if not isinstance(got, torch.Tensor):
         return f"Expected {describe_kind(want)}, got {describe_kind(got)}."
     if got.is_meta:

@@ -40,6 +40,7 @@ class Exercise:
             the probe's result that is differentiated.
         exact_type: the type is what the exercise teaches: float64 is not float32, an array is no tensor, and a list
             is no tuple. Otherwise these are one and the same.
+        may_change_inputs: the text leaves it open whether an answer works in place.
         tolerance: relative and absolute, of floating-point numbers; larger where a usual formula adds a small number.
     """
 
@@ -51,6 +52,7 @@ class Exercise:
     probe: Callable[[Any, dict[str, Any]], Any] | None = None
     gradient: tuple[str, ...] = ()
     exact_type: bool = False
+    may_change_inputs: bool = False
     tolerance: float = 1e-5
 
     @property

@@ -13,8 +13,12 @@ import dis
 import random
 from typing import Any
 
+import torch
+from tensordict import TensorDictBase
+
 from course_utils.exercises.comparing import Unusable, WithGradient, difference
 from course_utils.exercises.exercise import Draw, Exercise
+from course_utils.exercises.explaining import explain
 from course_utils.exercises.running import Failure, call, run_limited
 from course_utils.exercises.undisturbed import undisturbed
 
@@ -41,8 +45,8 @@ def judge_function(exercise: Exercise, answer: Any) -> tuple[str, str]:
         if isinstance(outcome, Failure):
             return "could not run", outcome.words
         changed = [name for name in inputs if difference(inputs[name], given[name])]
-        if changed:
-            return "not yet", f"Your function changes its input `{changed[0]}`; work on a copy, or build a new tensor."
+        if changed and not exercise.may_change_inputs:
+            return "not yet", changes_its_input(exercise, inputs, seed, outcome.value, changed[0])
         outcomes.append((inputs, outcome.value))
     expected = [
         call(exercise, exercise.reference, inputs, seed) for (inputs, _), seed in zip(outcomes, seeds, strict=True)
@@ -56,9 +60,35 @@ def judge_function(exercise: Exercise, answer: Any) -> tuple[str, str]:
         )
         if not any(difference(want, value, exercise.rules) for want, (_, value) in zip(theirs, outcomes, strict=True)):
             return "not yet", mutant.sentence
-    if all(is_nothing(value) for _, value in outcomes):
+    if all(is_nothing(value) for _, value in outcomes) and never_returns(answer):
         return "not yet", "Your function returns nothing. Is the `return` missing?"
-    return "not yet", next(words for words in differences if words)
+    draws = [(inputs, seed, want, value) for (inputs, value), seed, want in zip(outcomes, seeds, expected, strict=True)]
+    return "not yet", explain(exercise, draws)
+
+
+def changes_its_input(exercise: Exercise, inputs: dict[str, Any], seed: int, value: Any, name: str) -> str:
+    want = call(exercise, exercise.reference, inputs, seed)
+    right = "The result is right, but your" if not difference(want, value, exercise.rules) else "Your"
+    words = f"{right} function changes its input `{name}`, which its caller still needs."
+    if isinstance(inputs[name], TensorDictBase):
+        return f"{words} Work on `{name}.clone()`; `copy()` and `clone(recurse=False)` share the tensors."
+    if isinstance(inputs[name], torch.Tensor):
+        return f"{words} Build a new tensor, or work on `{name}.clone()`."
+    return f"{words} Work on a copy."
+
+
+def never_returns(answer: Any) -> bool:
+    """Does no `return` in this function give anything? True, too, for what is no plain function."""
+    code = getattr(answer, "__code__", None)
+    if code is None:
+        return True
+    steps = list(dis.get_instructions(code))
+    given = [
+        steps[place - 1] if step.opname == "RETURN_VALUE" else step
+        for place, step in enumerate(steps)
+        if step.opname in ("RETURN_VALUE", "RETURN_CONST")
+    ]
+    return all("CONST" in step.opname and step.argval is None for step in given)
 
 
 def is_nothing(value: Any) -> bool:
