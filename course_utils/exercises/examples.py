@@ -41,6 +41,8 @@ def in_full(inputs: dict[str, Any]) -> str | None:
     """All inputs as they would be written; None where that would be long."""
     if any(isinstance(value, (TensorDictBase, torch.nn.Module)) or callable(value) for value in inputs.values()):
         return None
+    if not inputs:
+        return None
     shown = ", ".join(f"{name}={written(value)}" for name, value in inputs.items())
     return f"`{shown}`" if weight(inputs) <= SMALL and len(shown) <= LONG else None
 

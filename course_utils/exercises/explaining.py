@@ -6,87 +6,135 @@ simple holds, the smallest failing input speaks for itself.
 
 from __future__ import annotations
 
-import copy
 import time
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
+import torch
+
+from course_utils.exercises.asking import Draws, would_be_right
 from course_utils.exercises.cases import Case, as_tensor, flat
-from course_utils.exercises.comparing import Part, Unusable, WithGradient, difference, parts
+from course_utils.exercises.comparing import Part, Unusable, WithGradient, close, difference, parts
+from course_utils.exercises.dependence import is_random, overlooked
 from course_utils.exercises.examples import example
 from course_utils.exercises.exercise import Exercise
-from course_utils.exercises.operations import Names, replacements
 from course_utils.exercises.places import where
 from course_utils.exercises.relations import RELATIONS
-from course_utils.exercises.running import apply
-from course_utils.exercises.swaps import changes
+from course_utils.exercises.structures import built
 
 SECONDS = 0.5  # for asking the reference again; a quick answer is told in less than a second
 
-Draws = list[tuple[dict[str, Any], int, Any, Any]]  # inputs, seed, what is right, what was answered
 
-
-def explain(exercise: Exercise, draws: Draws) -> str:
+def explain(exercise: Exercise, answer: Callable, draws: Draws) -> str:
     """One or more sentences on a wrong answer.
 
     Args:
         exercise: whose reference may be asked again.
-        draws: for each its inputs, its seed, the reference's result and the answer's; one of them differs.
+        answer: may be asked again, too.
+        draws: for each its inputs, its seed, the reference's result and the answer's; at least one pair differs.
     """
     split = [list(parts(want, got, exercise.rules)) for _, _, want, got in draws]
     failing = [place for place, found in enumerate(split) if any(part.words for part in found)]
-    shown = example(draws, split, failing)
-    relation = related(exercise, draws, split)
-    if relation:
-        return f"{relation}\n{shown}".strip()
     first = next(part for part in split[failing[0]] if part.words)
-    if isinstance(first.got, Unusable) or ungradient(first):
+    if isinstance(first.got, Unusable) or is_gradient(first):
         return first.words
-    return f"{generic(split, failing, shown)}\n{shown}".strip()
+    shown = example(draws, split, failing)
+    alike = largest_group(split, failing)
+    found = related(exercise, answer, [draws[place] for place in alike], [split[place] for place in alike]) or generic(
+        draws, split, failing, shown
+    )
+    return f"{found}\n{shown}".strip()
 
 
-def related(exercise: Exercise, draws: Draws, split: list[list[Part]]) -> str:
+def largest_group(split: list[list[Part]], failing: list[int]) -> list[int]:
+    """The draws whose results have the same parts, where their names are drawn, too; the group that fails most often."""
+    groups: dict[tuple[str, ...], list[int]] = {}
+    for place, found in enumerate(split):
+        groups.setdefault(tuple(part.name for part in found), []).append(place)
+    return max(groups.values(), key=lambda places: len(set(places) & set(failing)))
+
+
+def related(exercise: Exercise, answer: Callable, draws: Draws, split: list[list[Part]]) -> str:
     """What holds in every draw, as a sentence; empty where nothing simple does."""
-    names = {tuple(part.name for part in found) for found in split}
-    if any(isinstance(part.got, Unusable) or ungradient(part) for found in split for part in found if part.words):
-        return ""
-    if len(names) > 1:
-        return ""
-    names = next(iter(names))
-    wrong = [place for place in range(len(names)) if any(found[place].words for found in split)]
-    exchanged = in_another_order(split, names)
-    if exchanged:
+    until = time.thread_time() + SECONDS
+    failing = [place for place, found in enumerate(split) if any(part.words for part in found)]
+    if len(draws) > 1 and is_random(exercise, answer, draws):
+        return "Your function draws random numbers of its own: asked twice, it gives two results for the same input."
+    if len(draws) > 2 and not any(difference(draws[0][3], got, exercise.rules) for _, _, _, got in draws[1:]):
+        if as_tensor(draws[0][3]) is None:
+            return "Your function gives the same result for every input. Use what it is given."
+    names = tuple(part.name for part in split[0])
+    wrong = [place for place in range(len(names)) if any(len(f) > place and f[place].words for f in split)]
+    cases = {place: cases_of(draws, split, place) for place in wrong}
+    if not any(cases.values()):
+        values = [(unwrapped(draws[place][2]), unwrapped(draws[place][3])) for place in failing]
+        words = built(values, exercise.rules)
+        swapped = "" if words else next(would_be_right(exercise, draws, split, None, until), "")
+        words = f"Your result would be right if {swapped}." if swapped else words
+        return words or looks_at(exercise, answer, draws)
+    if exchanged := in_another_order(split, names):
         return exchanged
-    until = time.monotonic() + SECONDS
-    columns = {place: [found[place] for found in split] for place in wrong}
-    cases = {place: cases_of(draws, column) for place, column in columns.items()}
-    found = {place: next(simple(cases[place]), "") for place in wrong if cases[place]}
-    if not all(found.get(place) for place in wrong):
-        swapped = next(would_be_right(exercise, draws, split, wrong, until), "")
-        if swapped:
-            return f"{said_of(names, wrong)} would be right if {swapped}.{others(names, wrong)}"
+    found = {place: next(simple(cases[place]), "") for place in wrong}
+    if not all(found.values()):
+        if swapped := next(would_be_right(exercise, draws, split, wrong, until), ""):
+            return f"{subject_of([names[place] for place in wrong])} would be right if {swapped}.{others(names, wrong)}"
+        looked = looks_at(exercise, answer, draws) if not any(found.values()) else ""
+        if looked:
+            return looked + others(names, wrong)
         for place in wrong:
-            if cases[place] and not found.get(place):
-                found[place] = next(where(cases[place]), "")
-            if len(wrong) > 1 and not found.get(place):
-                one = next(would_be_right(exercise, draws, split, [place], until), "")
-                found[place] = f"{{Yours}} would be right if {one}." if one else ""
-    told = [filled(found[place], names[place]) for place in wrong if found.get(place)]
-    if not told:
+            found[place] = found[place] or alone(exercise, draws, split, place, cases[place], len(wrong), until)
+    return put_together(found, names, wrong)
+
+
+def looks_at(exercise: Exercise, answer: Callable, draws: Draws) -> str:
+    """Which inputs the answer does not look at, or looks at without need."""
+    unused, misused = overlooked(exercise, answer, draws)
+    words = (
+        [f"Your result stays the same whatever {listed(unused)} {'is' if len(unused) == 1 else 'are'}."]
+        if unused
+        else []
+    )
+    if misused:
+        words.append(f"Your result changes with {listed(misused)}, and it should not.")
+    return " ".join(words)
+
+
+def alone(
+    exercise: Exercise, draws: Draws, split: list[list[Part]], place: int, cases: list[Case], count: int, until: float
+) -> str:
+    """What holds of one part of several, or where it is wrong."""
+    # A few flags come out alike by chance; of numbers a change that fits one part of several is no accident.
+    if count > 1 and cases and cases[0].want.is_floating_point():
+        if swapped := next(would_be_right(exercise, draws, split, [place], until), ""):
+            return f"{{Yours}} would be right if {swapped}."
+    return next(where(cases), "") if cases else ""
+
+
+def put_together(found: dict[int, str], names: tuple[str, ...], wrong: list[int]) -> str:
+    """One sentence for all parts of which the same holds; then which are wrong besides, and which are right."""
+    groups: dict[str, list[str]] = {}
+    for place in wrong:
+        groups.setdefault(found[place], []).append(names[place])
+    unsaid = groups.pop("", [])
+    if not groups:
         return ""
-    unsaid = [place for place in wrong if not found.get(place)]
-    rest = f" {said_of(names, unsaid)} {'is' if len(unsaid) == 1 else 'are'} wrong, too." if unsaid else ""
-    return " ".join(told) + rest + others(names, wrong)
+    told = [words.format(Yours=each_of(group), yours=each_of(group, capital=False)) for words, group in groups.items()]
+    if unsaid:
+        told.append(f"{subject_of(unsaid)} {'is' if len(unsaid) == 1 else 'are'} wrong, too.")
+    return " ".join(told) + others(names, wrong)
 
 
-def ungradient(part: Part) -> bool:
+def unwrapped(value: Any) -> Any:
+    return value.value if isinstance(value, WithGradient) else value
+
+
+def is_gradient(part: Part) -> bool:
     """Is this part about a gradient? It has its own sentence."""
     return part.name.startswith("the gradient at")
 
 
 def in_another_order(split: list[list[Part]], names: tuple[str, ...]) -> str:
-    """The parts of a tuple, each right, but not at its place."""
+    """Two values, each right, but not at its place."""
     if len(names) != 2 or "value" not in names[0]:
         return ""
     pairs = [(found[0], found[1]) for found in split]
@@ -95,122 +143,82 @@ def in_another_order(split: list[list[Part]], names: tuple[str, ...]) -> str:
     return ""
 
 
-def cases_of(draws: Draws, column: list[Part]) -> list[Case]:
-    """The draws as tensors; none where a result is no number."""
+def cases_of(draws: Draws, split: list[list[Part]], place: int) -> list[Case]:
+    """One part of all draws as tensors; none where it is no number."""
     cases = []
-    for (inputs, _, _, _), part in zip(draws, column, strict=True):
-        want, got = as_tensor(part.want), as_tensor(part.got)
+    right = [n for n in range(len(split[0])) if not any(found[n].words for found in split) and split[0][n].name]
+    for (inputs, _, _, _), found in zip(draws, split, strict=True):
+        beside = {yours(found[n].name): as_tensor(found[n].got) for n in right}
+        want, got = as_tensor(found[place].want), as_tensor(found[place].got)
         if want is None or got is None or want.is_complex() or got.is_complex():
             return []
-        cases.append(Case(flat(inputs), want, got))
+        cases.append(Case(flat(inputs) | beside, want, got))
     return cases
 
 
 def simple(cases: list[Case]) -> Iterator[str]:
-    for relation in RELATIONS.values():
+    for relation in RELATIONS.values() if cases else ():
         yield from relation(cases)
 
 
-def would_be_right(
-    exercise: Exercise, draws: Draws, split: list[list[Part]], wrong: list[int], until: float
-) -> Iterator[str]:
-    """Changes of the inputs, or of the reference's operations, that make these parts of the answer right."""
-    for words, change in changes(draws[0][0]):
-        if time.monotonic() > until:
-            return
-        if all(agrees(exercise, draw, found, wrong, change=change) for draw, found in zip(draws, split, strict=True)):
-            yield words
-    for words, mode in replacements(called(exercise, draws)):
-        if time.monotonic() > until:
-            return
-        if all(agrees(exercise, draw, found, wrong, mode=mode) for draw, found in zip(draws, split, strict=True)):
-            yield words
+def each_of(names: list[str], capital: bool = True) -> str:
+    """The subject of a sentence in the singular."""
+    words = yours(names[0]) if len(names) == 1 else f"each of your {listed([bare(name) for name in names])}"
+    return words[0].upper() + words[1:] if capital else words
 
 
-def called(exercise: Exercise, draws: Draws) -> Counter[str]:
-    inputs, seed, _, _ = draws[0]
-    with Names() as names:
-        try:
-            apply(exercise, exercise.reference, watched(copy.deepcopy(inputs)), seed)
-        except Exception:  # a reference that takes no tensors for numbers: nothing of it can be watched
-            return Counter()
-    return names.called
-
-
-def watched(inputs: dict[str, Any]) -> dict[str, Any]:
-    """Numbers as tensors, so that what is computed with them can be watched; where there are tensors, as it is."""
-    if all(type(value) in (int, float, bool) for value in inputs.values()):
-        return {
-            name: torch.tensor(value, dtype=torch.float64 if type(value) is float else None)
-            for name, value in inputs.items()
-        }
-    return inputs
-
-
-def agrees(exercise: Exercise, draw, found: list[Part], wrong: list[int], change=None, mode=None) -> bool:
-    """Is the answer, in these parts, what the changed reference gives for this draw?"""
-    inputs, seed, _, _ = draw
-    inputs = copy.deepcopy(inputs)
-    try:
-        if change is not None:
-            inputs = change(inputs)
-        if mode is None:
-            result = apply(exercise, exercise.reference, inputs, seed)
-        else:
-            with mode():
-                result = apply(exercise, exercise.reference, watched(inputs), seed)
-        theirs = result.value if isinstance(result, WithGradient) else result
-        split = list(parts(theirs, theirs, exercise.rules))
-        if len(split) < max(wrong) + 1:
-            return False
-        return not any(difference(split[place].want, found[place].got, exercise.rules) for place in wrong)
-    except Exception:  # whatever the reference raises for inputs it was not made for: it is not what was answered
-        return False
-
-
-def said_of(names: tuple[str, ...], wrong: list[int]) -> str:
-    """The subject of a sentence: these parts of a result."""
-    if not names[wrong[0]]:
-        return "Your result"
-    listed = [yours(names[place]) for place in wrong]
-    joined = listed[0] if len(listed) == 1 else f"{', '.join(listed[:-1])} and {listed[-1]}"
-    return joined[0].upper() + joined[1:]
+def subject_of(names: list[str]) -> str:
+    words = listed([yours(name) for name in names])
+    return words[0].upper() + words[1:]
 
 
 def yours(name: str) -> str:
-    return f"your {name.removeprefix('the ')}" if name else "your result"
+    return f"your {bare(name)}" if name else "your result"
 
 
-def filled(sentence: str, name: str) -> str:
-    subject = yours(name)
-    return sentence.format(Yours=subject[0].upper() + subject[1:], yours=subject)
+def bare(name: str) -> str:
+    return name.removeprefix("the ")
+
+
+def listed(words: list[str]) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
 
 
 def others(names: tuple[str, ...], wrong: list[int]) -> str:
     """That the other parts are right."""
-    right = [name for place, name in enumerate(names) if place not in wrong and not name.startswith("the gradient")]
+    right = [name for place, name in enumerate(names) if place not in wrong and not name.startswith("the gradient at")]
     if not right:
         return ""
     if len(right) > 4:
         return " The other parts are right."
-    listed = " and ".join([", ".join(right[:-1]), right[-1]]) if len(right) > 1 else right[0]
-    return f" {listed[0].upper()}{listed[1:]} {'is' if len(right) == 1 else 'are'} right."
+    words = listed(right)
+    return f" {words[0].upper()}{words[1:]} {'is' if len(right) == 1 else 'are'} right."
 
 
-def generic(split: list[list[Part]], failing: list[int], shown: str) -> str:
-    """How much is wrong, where nothing more can be said."""
+def generic(draws: Draws, split: list[list[Part]], failing: list[int], shown: str) -> str:
+    """How much is wrong, where nothing more can be said; and in which draws, where that can be told."""
     first = next(part for part in split[failing[0]] if part.words)
-    often = f" (Right in {len(split) - len(failing)} of {len(split)} draws.)" if len(failing) < len(split) else ""
     names = tuple(part.name for part in split[failing[0]])
     wrong = [place for place in range(len(names)) if any(len(f) > place and f[place].words for f in split)]
     want, got = as_tensor(first.want), as_tensor(first.got)
     if not shown or want is None or got is None or want.shape != got.shape:
-        name = f"{first.name[0].upper()}{first.name[1:]}: " if first.name else ""
-        return f"{name}{first.words}{others(names, wrong)}{often}"
-    if want.ndim:
+        words = f"{first.name[0].upper()}{first.name[1:]}: {first.words}" if first.name else first.words
+    elif want.ndim:
         bad = int((~close(want, got, 1e-5)).sum())
         count = f"{bad} of {want.numel()} values are wrong" if bad < want.numel() else f"all {bad} values are wrong"
-        words = f"{said_of(names, wrong[:1])} has the right shape {list(want.shape)}, but {count}."
+        words = f"{subject_of([first.name])} has the right shape {list(want.shape)}, but {count}."
     else:
-        words = f"{said_of(names, wrong)} {'is' if len(wrong) == 1 else 'are'} wrong."
-    return f"{words}{others(names, wrong)}{often}"
+        words = f"{subject_of([names[place] for place in wrong])} {'is' if len(wrong) == 1 else 'are'} wrong."
+    return f"{words}{others(names, wrong)}{in_which(draws, failing)}"
+
+
+def in_which(draws: Draws, failing: list[int]) -> str:
+    """In which draws an answer is wrong, if not in all."""
+    if len(failing) == len(draws):
+        return ""
+    cases = [
+        Case(flat(inputs), torch.tensor(0.0), torch.tensor(float(place in failing)))
+        for place, (inputs, _, _, _) in enumerate(draws)
+    ]
+    found = next(where(cases, what=False), "").format(Yours="This")
+    return f" {found}" if found else f" (Right in {len(draws) - len(failing)} of {len(draws)} draws.)"

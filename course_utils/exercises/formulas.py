@@ -74,7 +74,7 @@ def candidates(want: torch.Tensor, got: torch.Tensor, cases: list[Case], where: 
     if len(got) < ENOUGH:
         return
     yield from (words for words, function in OF_THE_RIGHT.items() if same(got, function(want)))
-    if float(want.std()) > 1e-6:
+    if float(want.std()) > 1e-6 or want.isnan().any():
         yield from (words for words, function in TO_BE_DONE.items() if same(function(got), want))
         yield from scaled(want, got, cases)
     for name, values in columns(cases, where).items():
@@ -84,6 +84,17 @@ def candidates(want: torch.Tensor, got: torch.Tensor, cases: list[Case], where: 
                 for words, function in WITH_AN_INPUT.items()
                 if same(got, function(want, values.double()))
             )
+            yield from off_by_a_share(want, got, name, values.double())
+
+
+def off_by_a_share(want: torch.Tensor, got: torch.Tensor, name: str, values: torch.Tensor) -> Iterator[str]:
+    """Some share of an input too much, or too little; of so many values that it is no accident."""
+    heavy = values.abs().argmax()
+    if len(want) < 2 * ENOUGH or not values[heavy] or same(values, values[:1].expand_as(values)):
+        return
+    share = float((got - want)[heavy] / values[heavy])
+    if abs(share) > 1e-6 and same(got, want + share * values):
+        yield f"the right one {'plus' if share > 0 else 'minus'} {number(abs(share))} times {name}"
 
 
 def of_inputs(got: torch.Tensor, cases: list[Case], where: list[torch.Tensor]) -> Iterator[str]:
@@ -126,9 +137,21 @@ def scaled(want: torch.Tensor, got: torch.Tensor, cases: list[Case]) -> Iterator
     summand = float(got[0] - want[0])
     if summand == summand and same(got, want + summand):
         yield f"the right one {'plus' if summand > 0 else 'minus'} {number(abs(summand))}"
+    yield from affine(want, got)
     per_case = [(case.got.double() / case.want.double()).flatten() for case in cases]
     if len(cases) > 1 and sum(map(len, per_case)) == len(want):
         yield from varying_sizes(want, got, cases)
+
+
+def affine(want: torch.Tensor, got: torch.Tensor) -> Iterator[str]:
+    """A factor and a summand; of so many values that a line does not go through them by chance."""
+    low, high = want.argmin(), want.argmax()
+    if len(want) < 2 * ENOUGH or not float(want[high] - want[low]) > 1e-3:
+        return
+    slope = float((got[high] - got[low]) / (want[high] - want[low]))
+    summand = float(got[low] - slope * want[low])
+    if abs(slope) > 1e-6 and same(got, slope * want + summand):
+        yield f"{times(slope)}, and then {'plus' if summand > 0 else 'minus'} {number(abs(summand))}"
 
 
 def times(factor: float) -> str:
@@ -165,4 +188,5 @@ def varying_sizes(want: torch.Tensor, got: torch.Tensor, cases: list[Case]) -> I
 
 def number(value: torch.Tensor | float) -> str:
     value = value.item() if isinstance(value, torch.Tensor) else value
+    value = 0.0 if value == 0 and isinstance(value, float) else value  # no "-0"
     return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -19,6 +19,7 @@ from tensordict import TensorDictBase
 from course_utils.exercises.comparing import Unusable, WithGradient, difference
 from course_utils.exercises.exercise import Draw, Exercise
 from course_utils.exercises.explaining import explain
+from course_utils.exercises.predicting import about_prediction
 from course_utils.exercises.running import Failure, call, run_limited
 from course_utils.exercises.undisturbed import undisturbed
 
@@ -63,7 +64,10 @@ def judge_function(exercise: Exercise, answer: Any) -> tuple[str, str]:
     if all(is_nothing(value) for _, value in outcomes) and never_returns(answer):
         return "not yet", "Your function returns nothing. Is the `return` missing?"
     draws = [(inputs, seed, want, value) for (inputs, value), seed, want in zip(outcomes, seeds, expected, strict=True)]
-    return "not yet", explain(exercise, draws)
+    try:
+        return "not yet", explain(exercise, answer, draws)
+    except Exception:  # an answer can return anything; that it is wrong has been seen already
+        return "not yet", next(words for words in differences if words)
 
 
 def changes_its_input(exercise: Exercise, inputs: dict[str, Any], seed: int, value: Any, name: str) -> str:
@@ -109,7 +113,7 @@ def judge_value(exercise: Exercise, answer: Any) -> tuple[str, str]:
     for mutant in exercise.mutants:
         if not difference(mutant.answer, answer, exercise.rules):
             return "not yet", mutant.sentence
-    return "not yet", f"Not {answer!r:.80}. Predict, run the code in a cell of your own, compare."
+    return "not yet", about_prediction(exercise.reference, answer, exercise.rules)
 
 
 def is_stub(answer: Any) -> bool:

@@ -275,6 +275,7 @@ OPERATIONS = [
     Operation("the two sides of a division changed places", ("div", "truediv"), exchanged),
     Operation("what is subtracted were left out", ("sub",), left_out),
     Operation("a division were left out", ("div", "truediv"), left_out),
+    Operation("only what is divided by were there", ("div", "truediv"), lambda f, args, kwargs: args[1]),
     Operation("a product stood where a quotient belongs", ("div", "truediv"), by("mul")),
     Operation("a quotient stood where a product belongs", ("mul",), by("div")),
     Operation("a sum stood where a product belongs", ("mul",), by("add")),

@@ -16,11 +16,15 @@ FEW = 3  # so few wrong values say nothing about where
 Condition = tuple[str, list[torch.Tensor]]
 
 
-def where(cases: list[Case]) -> Iterator[str]:
+def where(cases: list[Case], what: bool = True) -> Iterator[str]:
     """Sentences on where the result is wrong, each with what it is there; nothing where no condition covers it.
 
     Of conditions that hold for all wrong values and for no right one, the first; if there is none, the narrowest that
     holds for all wrong values, most of whose places are wrong.
+
+    Args:
+        cases: all draws.
+        what: say, too, what the wrong values are there.
     """
     if any(case.want.shape != case.got.shape for case in cases):
         return
@@ -29,7 +33,7 @@ def where(cases: list[Case]) -> Iterator[str]:
     if count < FEW or count == total:
         return
     best: tuple[int, Condition] | None = None
-    for condition in conditions(cases):
+    for condition in itertools.chain(conditions(cases), of_thresholds(cases, wrong)):
         places = condition[1]
         inside = sum(int(place.sum()) for place in places)
         if (
@@ -40,12 +44,12 @@ def where(cases: list[Case]) -> Iterator[str]:
             continue
         if inside == count:
             if by_chance(count, total) < LUCK:
-                yield said(cases, condition, wrong, "exactly where")
+                yield said(cases, condition, wrong, "exactly where", what)
                 return
         elif (best is None or inside < best[0]) and 2 * count >= inside and (inside / total) ** count < LUCK:
             best = inside, condition
     if best is not None:
-        yield said(cases, best[1], wrong, "only where")
+        yield said(cases, best[1], wrong, "only where", what)
 
 
 def by_chance(count: int, total: int) -> float:
@@ -53,8 +57,8 @@ def by_chance(count: int, total: int) -> float:
     return 0.5 ** min(total, 40) * 2 if 0 < count < total else 1.0
 
 
-def said(cases: list[Case], condition: Condition, wrong: list[torch.Tensor], how: str) -> str:
-    there = phrase(cases, wrong)
+def said(cases: list[Case], condition: Condition, wrong: list[torch.Tensor], how: str, what: bool) -> str:
+    there = phrase(cases, wrong) if what else ""
     here = "in the draws" if not cases[0].want.ndim else ""
     words = f"{{Yours}} is wrong {' '.join(filter(None, [here, how]))} {condition[0]}; elsewhere it is right."
     return f"{words} There it is {there}." if there else words
@@ -129,22 +133,42 @@ def only(values: torch.Tensor, dim: int, index: int) -> torch.Tensor:
 
 def of_numbers(cases: list[Case]) -> Iterator[Condition]:
     """Signs of inputs, and one input above another one."""
-    fitting = {}
+    found = fitting(cases)
+    for name, values in found.items():
+        yield f"{name} is negative", [value < 0 for value in values]
+        yield f"{name} is positive", [value > 0 for value in values]
+        yield f"{name} is 0", [value == 0 for value in values]
+    for one, other in itertools.permutations(found, 2):
+        pairs = list(zip(found[one], found[other], strict=True))
+        yield f"{one} is larger than {other}", [a > b for a, b in pairs]
+        yield f"{one} equals {other}", [a == b for a, b in pairs]
+        yield f"{one} is further from 0 than {other}", [a.abs() > b.abs() for a, b in pairs]
+
+
+def of_thresholds(cases: list[Case], wrong: list[torch.Tensor]) -> Iterator[Condition]:
+    """One limit of an input, or of the right value, that parts the wrong values from the right ones."""
+    bad = torch.cat([place.flatten() for place in wrong])
+    if min(int(bad.sum()), int((~bad).sum())) <= FEW:
+        return
+    for name, values in ({"the right value": [case.want for case in cases]} | fitting(cases)).items():
+        flat = torch.cat([value.flatten() for value in values]).double()
+        for words, sign in (("above", 1), ("below", -1)):
+            inside, outside = float((sign * flat[bad]).min()), float((sign * flat[~bad]).max())
+            if inside > outside:
+                limit = sign * (inside + outside) / 2
+                yield f"{name} is {words} about {number(limit)}", [sign * value > sign * limit for value in values]
+
+
+def fitting(cases: list[Case]) -> dict[str, list[torch.Tensor]]:
+    """The inputs that are numbers and fit the result in every draw."""
+    found = {}
     for name in cases[0].inputs:
         values = [case.inputs.get(name) for case in cases]
         if all(isinstance(value, torch.Tensor) and value.dtype != torch.bool for value in values):
             placed = [fitted(value, case.want.shape) for value, case in zip(values, cases, strict=True)]
             if all(place is not None for place in placed):
-                fitting[name] = [place.double() for place in placed]
-    for name, values in fitting.items():
-        yield f"{name} is negative", [value < 0 for value in values]
-        yield f"{name} is positive", [value > 0 for value in values]
-        yield f"{name} is 0", [value == 0 for value in values]
-    for one, other in itertools.permutations(fitting, 2):
-        pairs = list(zip(fitting[one], fitting[other], strict=True))
-        yield f"{one} is larger than {other}", [a > b for a, b in pairs]
-        yield f"{one} equals {other}", [a == b for a, b in pairs]
-        yield f"{one} is further from 0 than {other}", [a.abs() > b.abs() for a, b in pairs]
+                found[name] = [place.double() for place in placed]
+    return found
 
 
 def of_the_result(cases: list[Case]) -> Iterator[Condition]:
@@ -171,7 +195,24 @@ def of_draws(cases: list[Case]) -> Iterator[Condition]:
         yield words, [torch.full(case.want.shape, flag) for case, flag in zip(cases, flags, strict=True)]
 
 
+def of_scalars(cases: list[Case]) -> Iterator[tuple[str, list[bool]]]:
+    """One number of the inputs above another one."""
+    numbers = {
+        name: [float(case.inputs[name]) for case in cases]
+        for name, value in cases[0].inputs.items()
+        if isinstance(value, torch.Tensor)
+        and not value.ndim
+        and value.dtype != torch.bool
+        and all(name in case.inputs for case in cases)
+    }
+    for one, other in itertools.permutations(numbers, 2):
+        pairs = list(zip(numbers[one], numbers[other], strict=True))
+        yield f"{one} is larger than {other}", [a > b for a, b in pairs]
+        yield f"{one} equals {other}", [a == b for a, b in pairs]
+
+
 def of_whole_draws(cases: list[Case]) -> Iterator[tuple[str, list[bool]]]:
+    yield from of_scalars(cases)
     for name in cases[0].inputs:
         values = [case.inputs.get(name) for case in cases]
         if all(isinstance(value, str) for value in values):
@@ -192,7 +233,10 @@ def of_whole_draws(cases: list[Case]) -> Iterator[tuple[str, list[bool]]]:
                     yield f"{name} has {size} entries in dimension {dim}", [found == size for found in sizes]
             if values[0].dtype != torch.bool:
                 yield f"{name} holds negative values", [bool((value < 0).any()) for value in values]
-        elif values[0].dtype != torch.bool:
+        elif values[0].dtype == torch.bool:
+            yield f"{name} is True", [bool(value) for value in values]
+            yield f"{name} is False", [not value for value in values]
+        else:
             whole = [value.item() for value in values]
             for number_ in sorted(set(whole)) if len(set(whole)) <= 4 else ():
                 yield f"{name} is {number(number_)}", [value == number_ for value in whole]

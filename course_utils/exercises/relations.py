@@ -36,7 +36,7 @@ def holds(cases: list[Case], relation: Callable[[Case], bool]) -> bool:
 
 
 def dims(cases: list[Case]) -> range:
-    return range(max(case.want.ndim for case in cases))
+    return range(min(case.want.ndim for case in cases))
 
 
 def along(case: Case, dim: int) -> str:
@@ -52,7 +52,9 @@ def another_shape(cases: list[Case]) -> Iterator[str]:
     shapes = f"{{Yours}} has the shape {list(theirs)}, and {list(mine)} is expected"
     if holds(cases, lambda case: case.want.numel() == case.got.numel()):
         if holds(cases, lambda case: same(case.got.reshape(case.want.shape), case.want)):
-            if [size for size in mine if size != 1] == [size for size in theirs if size != 1]:
+            if len(mine) == len(theirs):
+                yield f"{shapes}: the dimensions are in another order. The values are right."
+            elif [size for size in mine if size != 1] == [size for size in theirs if size != 1]:
                 fewer = len(theirs) < len(mine)
                 yield (
                     f"{shapes}: a dimension of size 1 is {'missing' if fewer else 'too many'}. The values are right. "
@@ -91,7 +93,7 @@ def reduced(cases: list[Case]) -> Iterator[str]:
             if holds(cases, lambda case, r=reduce: case.got.ndim == 0 and alike(r(case.want.flatten(), 0), case.got)):
                 yield f"{{Yours}} is one number, the {name} of the {cases[0].want.numel()} right ones. Leave them apart."
     if holds(cases, lambda case: case.got.ndim > case.want.ndim):
-        for (name, reduce), dim in itertools.product(REDUCTIONS.items(), range(cases[0].got.ndim)):
+        for (name, reduce), dim in itertools.product(REDUCTIONS.items(), range(min(case.got.ndim for case in cases))):
             if holds(cases, lambda case, r=reduce, d=dim: alike(case.want, r(case.got, d))):
                 yield (
                     f"{{Yours}} has the shape {list(cases[0].got.shape)}, and {list(cases[0].want.shape)} is expected: "
@@ -120,13 +122,13 @@ def another_length(cases: list[Case]) -> Iterator[str]:
         counts = {case.got.shape[dim] - case.want.shape[dim] for case in cases}
         where = along(cases[0], dim)
         if all(count >= 0 for count in counts):
-            extra = f"{counts.pop()} value(s)" if len(counts) == 1 else "values"
+            extra = some(counts)
             if holds(cases, lambda case, d=dim: same(case.got.narrow(d, 0, case.want.shape[d]), case.want)):
                 yield f"{{Yours}} has {extra} too many at the end{where}. Those before are right."
             if holds(cases, lambda case, d=dim: same(tail(case.got, d, case.want.shape[d]), case.want)):
                 yield f"{{Yours}} has {extra} too many at the beginning{where}. Those after are right."
         elif all(count <= 0 for count in counts) and all(case.got.numel() for case in cases):
-            lost = f"{-counts.pop()} value(s)" if len(counts) == 1 else "values"
+            lost = some(counts)
             if holds(cases, lambda case, d=dim: same(case.want.narrow(d, 0, case.got.shape[d]), case.got)):
                 yield f"{{Yours}} lacks {lost} at the end{where}. Those that are there are right."
             if holds(cases, lambda case, d=dim: same(tail(case.want, d, case.got.shape[d]), case.got)):
@@ -137,6 +139,12 @@ def another_length(cases: list[Case]) -> Iterator[str]:
             yield "Some values are missing from {yours}; those that are there are right."
         if all(wants) and all(want < got or got == want for want, got in zip(wants, gots, strict=True)):
             yield "All right values are in {yours}, but also some that do not belong there."
+
+
+def some(counts: set[int]) -> str:
+    """How many values, where it is the same in all draws."""
+    count = abs(next(iter(counts)))
+    return "values" if len(counts) > 1 else f"{count} value{'' if count == 1 else 's'}"
 
 
 def tail(values: torch.Tensor, dim: int, count: int) -> torch.Tensor:
@@ -170,7 +178,7 @@ def another_order(cases: list[Case]) -> Iterator[str]:
                 yield f"{{Yours}} comes one step too early{where}: at t it is what belongs to t + 1."
     if holds(cases, lambda case: case.want.ndim >= 2 and same(case.got, case.want.transpose(-1, -2))):
         yield "{Yours} is transposed: rows and columns have changed places."
-    if all(case.want.dtype != torch.bool for case in cases):
+    if all(case.want.dtype != torch.bool and 2 * len(case.want.unique()) > case.want.numel() for case in cases):
         for dim in reversed(dims(cases)):
             if holds(cases, lambda case, d=dim: same(case.got.sort(d).values, case.want.sort(d).values)):
                 kind = "in another order"

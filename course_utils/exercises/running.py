@@ -48,9 +48,10 @@ class Failure:
 def apply(exercise: Exercise, answer: Callable, inputs: dict[str, Any], seed: int) -> Any:
     """What is compared of an answer; what it draws at random depends on `seed` alone."""
     leaves = ask_for_gradients(inputs, exercise.gradient)
-    torch.manual_seed(seed)
-    np.random.seed(seed % 2**32)
-    random.seed(seed)
+    own = seed + 1  # not the seed that the inputs were drawn from: an answer's random numbers must not equal them
+    torch.manual_seed(own)
+    np.random.seed(own)
+    random.seed(own)
     value = answer(*inputs.values())
     if exercise.probe is not None:
         try:
