@@ -10,6 +10,7 @@ from torchrl.envs.utils import step_mdp
 
 from course_utils.exercises.drawn import mixed, rollout, whole
 from course_utils.exercises.exercise import Draw, Exercise, Mutant
+from course_utils.exercises.probing import tensors
 
 
 class _Walk(EnvBase):
@@ -155,6 +156,7 @@ EXERCISES = [
         tests="Each action answers the latest observation, and each step moves the world exactly once.",
         draw=_walk,
         reference=_watch,
+        probe=tensors,
         mutants=[
             Mutant(
                 "never turns the page",

@@ -6,6 +6,7 @@ from tensordict import TensorDict
 from course_utils.exercises.comparing import WithGradient
 from course_utils.exercises.drawn import endings, happens, mixed, whole
 from course_utils.exercises.exercise import Draw, Exercise, Mutant
+from course_utils.exercises.probing import tensors
 
 
 def _rewards(draw: Draw) -> dict:
@@ -114,7 +115,7 @@ def _with_gradient(total: torch.Tensor, inputs: dict) -> WithGradient:
     """The sum, and its gradient at each entry that has a graph, as it would be sent backward."""
     leaves = {name: value for name, value in inputs["losses"].items() if value.requires_grad}
     if not isinstance(total, torch.Tensor) or not total.requires_grad:
-        return WithGradient(total, None)
+        return WithGradient(total, {name: torch.zeros_like(leaf) for name, leaf in leaves.items()})
     found = torch.autograd.grad(total.sum(), list(leaves.values()), allow_unused=True, retain_graph=True)
     return WithGradient(
         total,
@@ -135,6 +136,7 @@ EXERCISES = [
         tests="Each step gets the reward it earned and, discounted once more per step, all that follow.",
         draw=_rewards,
         reference=_returns,
+        probe=tensors,
         mutants=[
             Mutant(
                 "no discount",
@@ -241,6 +243,7 @@ EXERCISES = [
         ),
         draw=_trajectory,
         reference=_gae,
+        probe=tensors,
         mutants=[
             Mutant(
                 "no future after truncation",

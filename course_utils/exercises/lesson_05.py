@@ -7,6 +7,7 @@ from tensordict import TensorDict
 
 from course_utils.exercises.drawn import whole
 from course_utils.exercises.exercise import Draw, Exercise, Mutant
+from course_utils.exercises.probing import tensors
 
 
 def _two_environments(draw: Draw) -> dict:
@@ -156,6 +157,7 @@ EXERCISES = [
         tests="One return for each trajectory that has ended, put together by its id, wherever its frames stand.",
         draw=_two_environments,
         reference=_finished_returns,
+        probe=tensors,
         mutants=[
             Mutant(
                 "unfinished too",
@@ -370,6 +372,7 @@ EXERCISES = [
         tests="Probabilities that add up to 1, and weights that are smallest for what is drawn most.",
         draw=_priorities,
         reference=_prioritize,
+        probe=tensors,
         mutants=[
             Mutant(
                 "no alpha",
@@ -452,6 +455,7 @@ EXERCISES = [
         tests="Sums of n discounted rewards that never reach into the next episode.",
         draw=_episodes,
         reference=_n_step_rewards,
+        probe=tensors,
         mutants=[
             Mutant(
                 "across episodes",

@@ -5,6 +5,7 @@ from tensordict import TensorDict
 
 from course_utils.exercises.drawn import endings, happens, mixed, rollout, whole
 from course_utils.exercises.exercise import Draw, Exercise, Mutant
+from course_utils.exercises.probing import tensors
 
 
 def _curve(draw: Draw) -> dict:
@@ -138,6 +139,7 @@ EXERCISES = [
         tests="It starts at the first value, and each later one leans on the smoothed value before it.",
         draw=_curve,
         reference=_smooth,
+        probe=tensors,
         mutants=[
             Mutant(
                 "starts at zero",
@@ -322,6 +324,7 @@ EXERCISES = [
         tests="It compares stretches instead of points, and calls where the return rises while the episodes shrink.",
         draw=_curves,
         reference=_parted,
+        probe=tensors,
         mutants=[
             Mutant(
                 "return only",

@@ -4,6 +4,7 @@ import torch
 
 from course_utils.exercises.drawn import endings, whole
 from course_utils.exercises.exercise import Draw, Exercise, Mutant
+from course_utils.exercises.probing import numbers, tensors
 
 
 def _rollout(draw: Draw) -> dict:
@@ -14,11 +15,6 @@ def _rollout(draw: Draw) -> dict:
     done[1, whole(draw, 0, time - 1)] = True
     order = torch.argsort(draw.normal(copies))
     return {"reward": 1 + draw.normal(copies, time), "done": done[order]}
-
-
-def _numbers(value, inputs):
-    # "One number per copy": in a list they are as good as in a tensor.
-    return torch.as_tensor(value)
 
 
 def _first_returns(reward: torch.Tensor, done: torch.Tensor) -> torch.Tensor:
@@ -80,7 +76,7 @@ EXERCISES = [
         tests="One return per environment, of its first episode only, its last reward included.",
         draw=_rollout,
         reference=_first_returns,
-        probe=_numbers,
+        probe=numbers,
         mutants=[
             Mutant(
                 "all rewards",
@@ -201,6 +197,7 @@ EXERCISES = [
         tests="The future counts unless the episode terminated, and it counts with the best action's value.",
         draw=_transitions,
         reference=_target,
+        probe=tensors,
         mutants=[
             Mutant(
                 "stops at truncation",
@@ -306,6 +303,7 @@ EXERCISES = [
         tests="One network chooses, the other one judges: that is double Q-learning.",
         draw=_two_networks,
         reference=_double_target,
+        probe=tensors,
         mutants=[
             Mutant(
                 "plain DQN",
