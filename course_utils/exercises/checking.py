@@ -1,30 +1,32 @@
-"""`check("7.1", my_function)`: what a notebook calls, and the card it shows."""
+"""`check("7.1", my_function)`: what a notebook calls."""
 
 from __future__ import annotations
 
-from html import escape
+import re
 from typing import Any
 
+from course_utils.exercises.card import LOOKS, card
 from course_utils.exercises.catalogue import exercises_of
+from course_utils.exercises.cell import in_notebook, in_solution_cell
 from course_utils.exercises.judging import judge
-from course_utils.exercises.progress import remember
+from course_utils.exercises.progress import folder, remember
 from course_utils.views.display import View
 
-SYMBOLS = {"correct": "✔", "not yet": "✎", "not attempted": "○", "could not run": "⚠"}
+NOT_KEPT = (
+    "Progress is not kept here: this is not your own copy of the notebooks. `make lab` makes one, in `work/`, and opens "
+    "it."
+)
+_said_once: list[str] = []  # in this kernel
 
 
 class Result(View):
     """What `check` says: `.status` is one of four words, `.feedback` the sentence."""
 
-    def __init__(self, number: str, status: str, feedback: str) -> None:
+    def __init__(self, number: str, status: str, feedback: str, *, solution: bool = False, note: str = "") -> None:
         self.number, self.status, self.feedback = number, status, feedback
-        head = f"{SYMBOLS[status]} Exercise {number}: {status}"
-        html = (
-            '<div role="status" style="border:1px solid currentColor;border-left-width:6px;border-radius:4px;'
-            f'padding:6px 12px;max-width:46em"><strong>{escape(head)}</strong>'
-            f'<div style="white-space:pre-wrap">{escape(feedback)}</div></div>'
-        )
-        super().__init__(html, f"{head}\n{feedback}")
+        look = LOOKS["solution" if solution else status]
+        text = "\n".join(filter(None, [f"{look.sign} Exercise {number}: {look.words}", feedback, note]))
+        super().__init__(card(number, look, feedback, note), text)
 
 
 def check(number: str, answer: Any) -> Result:
@@ -35,14 +37,25 @@ def check(number: str, answer: Any) -> Result:
         answer: the learner's function, or value.
 
     Returns:
-        A result whose `.status` is `correct`, `not yet`, `not attempted` or `could not run`. It never raises, and an
-        answer that does not end is cut off after a few seconds.
+        A result whose `.status` is `correct`, `not yet`, `not attempted` or `could not run`. It never raises, unless
+        the check itself is interrupted, and an answer that does not end is cut off after a few seconds. In a cell that
+        holds the course's solution it says so, and nothing is counted as solved.
     """
-    lesson = str(number).split(".")[0].zfill(2)
-    known = exercises_of(lesson)
+    number = f"{number}".strip()
+    lesson = number.split(".")[0].zfill(2)
+    known = exercises_of(lesson) if re.fullmatch(r"\d+", lesson) else {}
     if number not in known:
-        have = ", ".join(known) or "none"
-        return Result(str(number), "could not run", f"There is no exercise {number!r}; lesson {lesson} has: {have}.")
+        have = ", ".join(f'"{name}"' for name in known) or "none"
+        return Result(number, "could not run", f'There is no exercise "{number}"; lesson {lesson} has: {have}.')
     status, feedback = judge(known[number], answer)
     remember(number, status)
-    return Result(number, status, feedback)
+    solution = status == "correct" and in_solution_cell()
+    return Result(number, status, feedback, solution=solution, note=note_on(status))
+
+
+def note_on(status: str) -> str:
+    """Once in a kernel, to somebody who tries an exercise where nothing is remembered: that this is so."""
+    if status == "not attempted" or folder() is not None or _said_once or not in_notebook() or in_solution_cell():
+        return ""
+    _said_once.append(NOT_KEPT)
+    return NOT_KEPT

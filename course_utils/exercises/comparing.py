@@ -11,6 +11,7 @@ import torch
 from tensordict import TensorDictBase
 
 ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth")
+VALUES_ARE_RIGHT = "The values are right"
 SMALL = 3  # so many numbers in a tuple or list are told apart by name; more of them are one row
 
 
@@ -105,15 +106,9 @@ def is_row(value: Any) -> bool:
 
 
 def plain(value: Any) -> Any:
-    """A tensor as it can be compared: dense, on the CPU, without a graph; anything else as it is.
-
-    Raises:
-        ValueError: a tensor without values.
-    """
+    """A tensor as it can be compared: dense, on the CPU, without a graph; anything else as it is."""
     if not isinstance(value, torch.Tensor):
         return value
-    if value.is_meta:
-        raise ValueError("a tensor on the `meta` device has a shape, but no values")
     value = value.detach()
     return (value if value.layout == torch.strided else value.to_dense()).cpu()
 
@@ -257,6 +252,16 @@ def another_row(want: tuple | list, got: Any, rules: Rules) -> str:
 
 def leaf_difference(want: Any, got: Any, rules: Rules) -> str:
     """What differs between two values that have no parts, as a sentence; empty where nothing does."""
+    if isinstance(got, torch.Tensor) and got.is_meta:
+        return "Your tensor is on the `meta` device: it has a shape, but no values."
+    try:
+        return compared(want, got, rules)
+    except Exception as error:  # an answer can be any object, also one that cannot be compared
+        return f"Expected {describe_kind(want)}, got {describe_kind(got)}, which cannot be compared ({error})."
+
+
+def compared(want: Any, got: Any, rules: Rules) -> str:
+    """As `leaf_difference`, of values whose types may raise anything."""
     if isinstance(want, torch.Tensor) and want.ndim > 0:
         return tensor_difference(want, got, rules)
     if is_row(want) and not is_number(want):  # as long as the other one, see `built_otherwise`
@@ -308,8 +313,6 @@ def tensor_difference(want: torch.Tensor, got: Any, rules: Rules) -> str:
         got = got if as_tensor is None else as_tensor
     if not isinstance(got, torch.Tensor):
         return f"Expected {describe_kind(want)}, got {describe_kind(got)}."
-    if got.is_meta:
-        return "Your tensor is on the `meta` device: it has a shape, but no values."
     got = plain(got)
     if want.shape != got.shape:
         return f"Expected a tensor of shape {list(want.shape)}, got one of shape {list(got.shape)}."
@@ -330,9 +333,9 @@ def other_type(want: torch.Tensor, got: torch.Tensor, rules: Rules) -> str:
     """Of two tensors with the same values: what is wrong with the type."""
     names = [str(tensor.dtype).removeprefix("torch.") for tensor in (want, got)]
     if kind_of(want) != kind_of(got):
-        return f"The values are right, their type is not: expected {names[0]}, got {names[1]}."
+        return f"{VALUES_ARE_RIGHT}, their type is not: expected {names[0]}, got {names[1]}."
     if rules.exact_type and want.dtype != got.dtype:
-        return f"The values are right, but here the type matters: expected {names[0]}, got {names[1]}."
+        return f"{VALUES_ARE_RIGHT}, but here the type matters: expected {names[0]}, got {names[1]}."
     return ""
 
 

@@ -14,7 +14,7 @@ import torch
 
 from course_utils.exercises.asking import Draws, would_be_right
 from course_utils.exercises.cases import Case, as_tensor, flat
-from course_utils.exercises.comparing import Part, Unusable, WithGradient, close, difference, parts
+from course_utils.exercises.comparing import VALUES_ARE_RIGHT, Part, Unusable, WithGradient, close, difference, parts
 from course_utils.exercises.dependence import is_random, overlooked
 from course_utils.exercises.examples import example
 from course_utils.exercises.exercise import Exercise
@@ -22,7 +22,8 @@ from course_utils.exercises.places import where
 from course_utils.exercises.relations import RELATIONS
 from course_utils.exercises.structures import built
 
-SECONDS = 0.5  # for asking the reference again; a quick answer is told in less than a second
+SECONDS = 0.4  # of computing for an explanation: a quick answer is told in less than a second
+MANY = 4  # parts that are wrong in different ways are not told one by one
 
 
 def explain(exercise: Exercise, answer: Callable, draws: Draws) -> str:
@@ -47,7 +48,7 @@ def explain(exercise: Exercise, answer: Callable, draws: Draws) -> str:
 
 
 def largest_group(split: list[list[Part]], failing: list[int]) -> list[int]:
-    """The draws whose results have the same parts, where their names are drawn, too; the group that fails most often."""
+    """The draws whose results have the same parts; where names are drawn, too, the group that fails most often."""
     groups: dict[tuple[str, ...], list[int]] = {}
     for place, found in enumerate(split):
         groups.setdefault(tuple(part.name for part in found), []).append(place)
@@ -60,9 +61,8 @@ def related(exercise: Exercise, answer: Callable, draws: Draws, split: list[list
     failing = [place for place, found in enumerate(split) if any(part.words for part in found)]
     if len(draws) > 1 and is_random(exercise, answer, draws):
         return "Your function draws random numbers of its own: asked twice, it gives two results for the same input."
-    if len(draws) > 2 and not any(difference(draws[0][3], got, exercise.rules) for _, _, _, got in draws[1:]):
-        if as_tensor(draws[0][3]) is None:
-            return "Your function gives the same result for every input. Use what it is given."
+    if as_tensor(draws[0][3]) is None and always_the_same(exercise, draws):
+        return "Your function gives the same result for every input. Use what it is given."
     names = tuple(part.name for part in split[0])
     wrong = [place for place in range(len(names)) if any(len(f) > place and f[place].words for f in split)]
     cases = {place: cases_of(draws, split, place) for place in wrong}
@@ -74,16 +74,22 @@ def related(exercise: Exercise, answer: Callable, draws: Draws, split: list[list
         return words or looks_at(exercise, answer, draws)
     if exchanged := in_another_order(split, names):
         return exchanged
-    found = {place: next(simple(cases[place]), "") for place in wrong}
+    found = {place: only_the_type(split, place) or next(simple(cases[place]), "") for place in wrong}
     if not all(found.values()):
         if swapped := next(would_be_right(exercise, draws, split, wrong, until), ""):
             return f"{subject_of([names[place] for place in wrong])} would be right if {swapped}.{others(names, wrong)}"
+        if len(wrong) > MANY:
+            return ""
         looked = looks_at(exercise, answer, draws) if not any(found.values()) else ""
         if looked:
             return looked + others(names, wrong)
         for place in wrong:
             found[place] = found[place] or alone(exercise, draws, split, place, cases[place], len(wrong), until)
     return put_together(found, names, wrong)
+
+
+def always_the_same(exercise: Exercise, draws: Draws) -> bool:
+    return len(draws) > 2 and not any(difference(draws[0][3], got, exercise.rules) for _, _, _, got in draws[1:])
 
 
 def looks_at(exercise: Exercise, answer: Callable, draws: Draws) -> str:
@@ -104,10 +110,10 @@ def alone(
 ) -> str:
     """What holds of one part of several, or where it is wrong."""
     # A few flags come out alike by chance; of numbers a change that fits one part of several is no accident.
-    if count > 1 and cases and cases[0].want.is_floating_point():
-        if swapped := next(would_be_right(exercise, draws, split, [place], until), ""):
-            return f"{{Yours}} would be right if {swapped}."
-    return next(where(cases), "") if cases else ""
+    numbers = count > 1 and bool(cases) and cases[0].want.is_floating_point()
+    if numbers and (swapped := next(would_be_right(exercise, draws, split, [place], until), "")):
+        return f"{{Yours}} would be right if {swapped}."
+    return next(where(cases, until=until + SECONDS), "") if cases else ""
 
 
 def put_together(found: dict[int, str], names: tuple[str, ...], wrong: list[int]) -> str:
@@ -131,6 +137,14 @@ def unwrapped(value: Any) -> Any:
 def is_gradient(part: Part) -> bool:
     """Is this part about a gradient? It has its own sentence."""
     return part.name.startswith("the gradient at")
+
+
+def only_the_type(split: list[list[Part]], place: int) -> str:
+    """That the values of a part are right, and their type is not."""
+    words = [found[place].words for found in split if found[place].words]
+    if not all(word.startswith(VALUES_ARE_RIGHT) for word in words):
+        return ""
+    return words[0] if not split[0][place].name else f"{{Yours}}: {words[0][0].lower()}{words[0][1:]}"
 
 
 def in_another_order(split: list[list[Part]], names: tuple[str, ...]) -> str:

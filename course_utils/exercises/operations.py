@@ -1,7 +1,7 @@
 """Would the answer be right with another operation? The reference is run again, with one of its operations replaced.
 
-torch tells a function mode of every operation (https://docs.pytorch.org/docs/stable/torch.overrides.html), so this needs
-no source code, and nothing per exercise.
+torch tells a function mode of every operation (https://docs.pytorch.org/docs/stable/torch.overrides.html), so this
+needs no source code, and nothing per exercise.
 """
 
 from __future__ import annotations
@@ -180,6 +180,10 @@ def median_of(function: Callable, args: tuple, kwargs: dict) -> Any:
     return result.values if isinstance(result, tuple) else result
 
 
+def norm_of(power: float) -> Replace:
+    return lambda function, args, kwargs: function(args[0], power, *args[2:], **kwargs)
+
+
 NOT = ("bitwise_not", "invert", "logical_not")
 REDUCING = (
     "sum",
@@ -290,12 +294,12 @@ OPERATIONS = [
     Operation("the standard deviation were that of all (`correction=0`)", ("std", "var"),
               lambda f, args, kwargs: f(*args, **kwargs, correction=0)),  # fmt: skip
     Operation("the variance stood where the standard deviation belongs", ("std",), by("var")),
-    Operation("lengths (`norm`) were sums of absolute values", ("norm",), lambda f, args, kwargs: f(args[0], 1, *args[2:], **kwargs)),
-    Operation("lengths (`norm`) were largest absolute values", ("norm",), lambda f, args, kwargs: f(args[0], float("inf"), *args[2:], **kwargs)),
+    Operation("lengths (`norm`) were sums of absolute values", ("norm",), norm_of(1)),
+    Operation("lengths (`norm`) were largest absolute values", ("norm",), norm_of(float("inf"))),
     Operation("`{}` ran over dimension 0", REDUCING, along(0)),
     Operation("`{}` ran over dimension 1", REDUCING, along(1)),
     Operation("`{}` ran over the last dimension", REDUCING, along(-1)),
-    Operation("`{}` ran over all dimensions at once", ("max", "min", "amax", "amin", "mean", "sum", "any", "all"), over_all),
+    Operation("`{}` ran over all dimensions at once", REDUCING, over_all),
     Operation("`{}` ran over dimension 0", ALONG[len(REDUCING):], along(0)),
     Operation("`{}` ran over dimension 1", ALONG[len(REDUCING):], along(1)),
     Operation("`{}` ran over the last dimension", ALONG[len(REDUCING):], along(-1)),

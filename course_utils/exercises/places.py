@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Iterator
 
 import torch
@@ -16,7 +17,7 @@ FEW = 3  # so few wrong values say nothing about where
 Condition = tuple[str, list[torch.Tensor]]
 
 
-def where(cases: list[Case], what: bool = True) -> Iterator[str]:
+def where(cases: list[Case], what: bool = True, until: float = float("inf")) -> Iterator[str]:
     """Sentences on where the result is wrong, each with what it is there; nothing where no condition covers it.
 
     Of conditions that hold for all wrong values and for no right one, the first; if there is none, the narrowest that
@@ -25,6 +26,7 @@ def where(cases: list[Case], what: bool = True) -> Iterator[str]:
     Args:
         cases: all draws.
         what: say, too, what the wrong values are there.
+        until: when to stop looking, in seconds of `time.thread_time`.
     """
     if any(case.want.shape != case.got.shape for case in cases):
         return
@@ -34,6 +36,8 @@ def where(cases: list[Case], what: bool = True) -> Iterator[str]:
         return
     best: tuple[int, Condition] | None = None
     for condition in itertools.chain(conditions(cases), of_thresholds(cases, wrong)):
+        if time.thread_time() > until:
+            break
         places = condition[1]
         inside = sum(int(place.sum()) for place in places)
         if (
@@ -66,8 +70,10 @@ def said(cases: list[Case], condition: Condition, wrong: list[torch.Tensor], how
 
 def conditions(cases: list[Case]) -> Iterator[Condition]:
     """Conditions on a place, from the simplest on; each is one tensor of flags per draw, of the result's shape."""
-    flags = dict(of_flags(cases))
+    plain, derived = of_flags(cases), of_flags_in_time(cases)
+    flags = dict(plain)
     yield from flags.items()
+    yield from derived
     yield from of_positions(cases)
     yield from of_numbers(cases)
     yield from of_the_result(cases)
@@ -87,6 +93,14 @@ def of_flags(cases: list[Case]) -> Iterator[Condition]:
             continue
         yield f"{name} is True", places
         yield f"{name} is False", [~place for place in places]
+
+
+def of_flags_in_time(cases: list[Case]) -> Iterator[Condition]:
+    """Before, after, one step beside a flag, along each dimension."""
+    for words, places in of_flags(cases):
+        if not words.endswith(" is True"):
+            continue
+        name = words.removesuffix(" is True")
         for dim in range(cases[0].want.ndim):
             if all(place.shape[dim] > 1 for place in places):
                 passed = [place.long().cumsum(dim) for place in places]
@@ -98,11 +112,9 @@ def of_flags(cases: list[Case]) -> Iterator[Condition]:
                 yield f"{name} has not been True yet", [sum_ == 0 for sum_ in passed]
                 yield f"{name} was True one step before", [shifted(place, dim, 1) for place in places]
                 yield f"{name} is True one step later", [shifted(place, dim, -1) for place in places]
-                last = [place.shape[dim] for place in places]
                 ahead = [place.long().flip(dim).cumsum(dim).flip(dim) > 0 for place in places]
-                if last:
-                    yield f"{name} is or will be True later", ahead
-                    yield f"{name} is never True from there on", [~place for place in ahead]
+                yield f"{name} is or will be True later", ahead
+                yield f"{name} is never True from there on", [~place for place in ahead]
 
 
 def shifted(place: torch.Tensor, dim: int, by: int) -> torch.Tensor:

@@ -4,14 +4,25 @@ from __future__ import annotations
 
 from typing import Any
 
-from course_utils.exercises.comparing import ORDINALS, Rules, as_number, describe_kind, difference, is_number, is_row
+from course_utils.exercises.comparing import (
+    ORDINALS,
+    Rules,
+    as_number,
+    describe_kind,
+    difference,
+    is_number,
+    is_row,
+    leaf_difference,
+)
 
 HOW = "Predict, run the code in a cell of your own, compare."
 
 
 def about_prediction(want: Any, got: Any, rules: Rules) -> str:
     """Which values of a row are right, or in which direction a number is off; at least how to find out."""
-    if is_number(want) and not isinstance(want, bool):
+    if leaf_difference(got, got, rules):
+        words = f"This {type(got).__name__} cannot be compared with the answer."
+    elif is_number(want) and not isinstance(want, bool):
         words = about_number(as_number(want), as_number(got))
     elif is_row(want):
         words = about_row(list(want), got, rules)

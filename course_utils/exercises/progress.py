@@ -2,62 +2,105 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import json
 import os
+import secrets
 import sys
 import time
+from collections.abc import Iterator
 from datetime import date
 from html import escape
 from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
 
 from course_utils.exercises.catalogue import all_exercises
+from course_utils.exercises.cell import in_solution_cell
 from course_utils.views.display import View
 
 FILE = "progress.json"
+LOCK = ".progress.lock"
 COPIES_RECORD = ".editions.json"  # lies in work/, and tells the learner's folder from all others
 
 
 def folder() -> Path | None:
     """Where progress is kept: the learner's folder, or the current one on Colab; None where nobody learns."""
-    here = Path.cwd()
+    try:
+        here = Path.cwd()
+    except OSError:  # it was deleted
+        return None
     if (here / COPIES_RECORD).exists() or "google.colab" in sys.modules:
         return here
     return None
 
 
+@contextlib.contextmanager
+def locked(place: Path) -> Iterator[None]:
+    """Nobody else reads or writes progress meanwhile: two notebooks, or two kernels, may check at once.
+
+    Raises:
+        TimeoutError: somebody else holds it for longer than any check takes.
+    """
+    with FileLock(place / LOCK, timeout=10):
+        yield
+
+
+def is_progress(found: Any) -> bool:
+    """Is this what `write` writes: {"7.1": {"status": word, "tries": count, "solved": date or None}}?"""
+    return isinstance(found, dict) and all(
+        isinstance(entry, dict)
+        and isinstance(entry.get("status"), str)
+        and type(entry.get("tries")) is int
+        and entry["tries"] >= 0
+        and "solved" in entry
+        and (entry["solved"] is None or isinstance(entry["solved"], str))
+        for entry in found.values()
+    )
+
+
 def read(place: Path) -> dict[str, dict]:
     """What is remembered: {"7.1": {"status": ..., "tries": ..., "solved": date or None}}.
 
-    A file that cannot be read is renamed, so that nothing in it is lost, and an empty progress is returned.
+    A file that is no progress is renamed, so that nothing in it is lost, and an empty progress is returned.
+
+    Raises:
+        OSError: the file cannot be read at all.
     """
     path = place / FILE
     if not path.exists():
         return {}
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-        if not all({"status", "tries", "solved"} <= entry.keys() for entry in found.values()):
-            raise ValueError("not a progress file")
+    except (ValueError, RecursionError):
+        found = None
+    if is_progress(found):
         return found
-    except (ValueError, AttributeError):
-        path.rename(place / f"{FILE}.broken-{time.strftime('%Y%m%d-%H%M%S')}")
-        return {}
+    set_aside(path, "broken")
+    return {}
+
+
+def set_aside(path: Path, why: str) -> Path:
+    """Rename a file to a name that nothing has yet, and give that name."""
+    stem = f"{path.name}.{why}-{time.strftime('%Y%m%d-%H%M%S')}"
+    names = itertools.chain([stem], (f"{stem}-{count}" for count in itertools.count(2)))
+    kept = next(path.with_name(name) for name in names if not os.path.lexists(path.with_name(name)))
+    path.rename(kept)
+    return kept
 
 
 def write(place: Path, progress: dict[str, dict]) -> None:
-    draft = place / f"{FILE}.{os.getpid()}.draft"
-    draft.write_text(json.dumps(progress, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-    draft.replace(place / FILE)
-
-
-def in_solution_cell() -> bool:
-    """Is the cell that runs right now one of the course's solutions? Running it is not solving the exercise."""
-    if "IPython" not in sys.modules:
-        return False
-    from IPython import get_ipython
-
-    # What the kernel was asked to run; IPython's own history is not kept by every runner.
-    asked = getattr(get_ipython(), "get_parent", dict)()
-    return asked.get("content", {}).get("code", "").startswith("# @title Solution")
+    """Put a whole file in the place of the old one; where that is a link, in the place of what it leads to."""
+    path = (place / FILE).resolve()
+    draft = path.with_name(f".{FILE}.{secrets.token_hex(8)}.draft")
+    try:
+        with draft.open("x", encoding="utf-8") as file:
+            file.write(json.dumps(progress, indent=1, sort_keys=True) + "\n")
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 def remember(number: str, status: str) -> None:
@@ -65,7 +108,7 @@ def remember(number: str, status: str) -> None:
     place = folder()
     if place is None or status == "not attempted" or in_solution_cell():
         return
-    try:
+    with contextlib.suppress(OSError), locked(place):
         progress = read(place)
         entry = progress.setdefault(number, {"status": status, "tries": 0, "solved": None})
         entry["tries"] += 1
@@ -73,18 +116,25 @@ def remember(number: str, status: str) -> None:
             entry["status"] = status
             entry["solved"] = date.today().isoformat() if status == "correct" else None
         write(place, progress)
-    except OSError:
-        return
+
+
+def known(place: Path | None) -> dict[str, dict]:
+    """What is remembered; nothing where that cannot be read."""
+    with contextlib.suppress(OSError):
+        if place is not None and (place / FILE).exists():
+            with locked(place):
+                return read(place)
+    return {}
 
 
 def show_progress() -> View:
     """A table of the lessons and what you have solved of their exercises."""
     place = folder()
-    known = read(place) if place else {}
+    remembered = known(place)
     lines, rows = [], []
     for lesson, numbers in all_exercises().items():
-        solved = [number for number in numbers if known.get(number, {}).get("solved")]
-        tried = [number for number in numbers if number in known and number not in solved]
+        solved = [number for number in numbers if remembered.get(number, {}).get("solved")]
+        tried = [number for number in numbers if number in remembered and number not in solved]
         marks = " ".join(f"{'✔' if n in solved else '✎' if n in tried else '○'} {n}" for n in numbers)
         lines.append(f"lesson {lesson}: {len(solved)} of {len(numbers)} solved   {marks}")
         rows.append(
@@ -101,9 +151,13 @@ def show_progress() -> View:
 def forget_progress() -> None:
     """Start anew: the file is renamed, not deleted."""
     place = folder()
-    if place and (place / FILE).exists():
-        kept = f"{FILE}.before-{time.strftime('%Y%m%d-%H%M%S')}"
-        (place / FILE).rename(place / kept)
-        print(f"Forgotten. What was remembered is now in {kept}.")
-    else:
+    if place is None or not (place / FILE).exists():
         print("There is nothing to forget.")
+        return
+    try:
+        with locked(place):
+            kept = set_aside(place / FILE, "before")
+    except OSError as error:
+        print(f"{FILE} could not be renamed ({error.strerror or error}). Rename it yourself, and it is forgotten.")
+    else:
+        print(f"Forgotten. What was remembered is now in {kept.name}.")

@@ -23,7 +23,8 @@ def unpacked(pairs: Pairs, rules: Rules) -> Iterator[str]:
             if type(pairs[0][1]).__module__ == "torch.return_types":
                 yield "You return values *and* their indices, as `max(dim)` and `min(dim)` do. Take `.values`."
             else:
-                yield f"You return {len(pairs[0][1])} values; the {ORDINALS[place]} of them is the right one. Return it alone."
+                count, which = len(pairs[0][1]), ORDINALS[place]
+                yield f"You return {count} values; the {which} of them is the right one. Return it alone."
 
 
 def one_of_several(pairs: Pairs, rules: Rules) -> Iterator[str]:
@@ -32,10 +33,8 @@ def one_of_several(pairs: Pairs, rules: Rules) -> Iterator[str]:
         return
     for place in range(min(len(want) for want, _ in pairs)):
         if all(not difference(want[place], got, rules) for want, got in pairs):
-            yield (
-                f"{len(pairs[0][0])} values are asked for, and you return one, which is right: the {ORDINALS[place]} of "
-                "them."
-            )
+            count, which = len(pairs[0][0]), ORDINALS[place]
+            yield f"{count} values are asked for, and you return one, which is right: the {which} of them."
 
 
 def longer_or_shorter(pairs: Pairs, rules: Rules) -> Iterator[str]:

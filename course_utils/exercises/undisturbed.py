@@ -13,6 +13,13 @@ import numpy as np
 import torch
 
 
+def current_folder() -> str | None:
+    try:
+        return os.getcwd()
+    except OSError:  # it was deleted
+        return None
+
+
 @contextlib.contextmanager
 def undisturbed() -> Iterator[None]:
     """Inside, gradients are on and nothing else is changed; afterwards all of this is as it was before.
@@ -22,7 +29,7 @@ def undisturbed() -> Iterator[None]:
     streams, the working folder, the environment's variables, and Python's limit of recursion. `os._exit` raises
     SystemExit, so that an answer cannot end the kernel.
     """
-    here, variables = os.getcwd(), dict(os.environ)
+    here, variables = current_folder(), dict(os.environ)
     streams = sys.stdin, sys.stdout, sys.stderr
     python, numpy, cpu = random.getstate(), np.random.get_state(), torch.get_rng_state()
     graphics = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else None
@@ -48,8 +55,9 @@ def undisturbed() -> Iterator[None]:
     finally:
         os._exit = leave
         sys.stdin, sys.stdout, sys.stderr = streams
-        with contextlib.suppress(OSError):  # the folder may be gone
-            os.chdir(here)
+        if here is not None:
+            with contextlib.suppress(OSError):  # the answer may have deleted it
+                os.chdir(here)
         os.environ.clear()
         os.environ.update(variables)
         sys.setrecursionlimit(depth)

@@ -147,7 +147,7 @@ class BreakItLab(WidgetView):
                 with LivePlot(threshold=self.solved_at, draw_in=live) as plot:
                     self.run_one(arm.value, plot.add)
             except Exception as error:  # in a callback it would vanish; the learner should read it
-                live.value = f"<p><b>{type(error).__name__}</b>: {escape(str(error))}</p>"
+                live.value = f"<p><b>{escape(type(error).__name__)}</b>: {escape(str(error))}</p>"
             finally:
                 run.disabled = False
 

@@ -11,17 +11,7 @@ from cycler import cycler
 from matplotlib.figure import Figure
 
 from course_utils.views.display import View, image_tag
-
-# Okabe and Ito (2008), "Color Universal Design": https://jfly.uni-koeln.de/color/
-PALETTE = {
-    "blue": "#0072B2",
-    "orange": "#E69F00",
-    "green": "#009E73",
-    "vermillion": "#D55E00",
-    "purple": "#CC79A7",
-    "sky": "#56B4E9",
-    "black": "#000000",
-}
+from course_utils.views.palette import PALETTE
 
 
 def use_course_style() -> None:

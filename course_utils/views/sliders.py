@@ -55,7 +55,9 @@ def _widget(draw: Callable[..., View], ranges: dict[str, tuple], start: dict, fi
         try:
             screen.value = draw(**values).html
         except Exception as error:  # in a callback it would vanish; the learner should read it
-            screen.value = f"<p><b>{type(error).__name__}</b> at {escape(str(values))}: {escape(str(error))}</p>"
+            screen.value = (
+                f"<p><b>{escape(type(error).__name__)}</b> at {escape(str(values))}: {escape(str(error))}</p>"
+            )
 
     for knob in knobs.values():
         knob.observe(redraw, "value")

@@ -220,7 +220,7 @@ def show_video(episode: Episode, caption: str = "", alt: str = "", width: int = 
     else:
         source = f"data:video/mp4;base64,{base64.b64encode(video).decode()}"
         media = (
-            f'<video controls loop muted playsinline width="{width}" aria-label="{escape(alt)}" '
+            f'<video controls loop muted playsinline width="{escape(str(width))}" aria-label="{escape(alt)}" '
             f'style="max-width:100%" src="{source}">{strip}</video>'
         )
         note = ""

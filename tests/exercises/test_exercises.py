@@ -132,7 +132,8 @@ def test_an_answer_that_changes_its_input_is_told():
 
     assert judge(SIMPLE, answer) == (
         "not yet",
-        "Your function changes its input `x`; work on a copy, or build a new tensor.",
+        "The result is right, but your function changes its input `x`, which its caller still needs. Build a new "
+        "tensor, or work on `x.clone()`.",
     )
 
 
@@ -159,7 +160,7 @@ def test_wrong_number_of_arguments_is_told():
 def test_shape_type_and_values_are_told_in_this_order():
     assert "shape [2]" in judge(SIMPLE, lambda x: x[:2])[1]
     assert "expected float32, got bool" in judge(ONES, lambda x: x.bool())[1]
-    assert "None of the 3 values is" in judge(SIMPLE, lambda x: x + 2)[1]
+    assert "all 3 values are wrong" in judge(SIMPLE, lambda x: x.sin() + x**3)[1]
 
 
 def test_checking_leaves_the_random_state_alone():
@@ -253,7 +254,7 @@ class TestOddAnswers:
     def test_a_value_that_cannot_be_compared_is_not_yet_right(self):
         exercise = Exercise("0.1", "a number", reference=3.0)
         status, words = judging.judge_value(exercise, torch.empty((), device="meta"))
-        assert status == "not yet" and words.startswith("This Tensor cannot be compared with the answer (")
+        assert status == "not yet" and "This Tensor cannot be compared with the answer." in words
 
     def test_a_dict_with_other_keys_is_told_which_keys_are_expected(self):
         assert difference({"b": 1, "a": 2}, {"a": 2}).endswith("not those asked for: `b` is missing.")

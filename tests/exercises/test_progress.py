@@ -9,7 +9,7 @@ import pytest
 from jupyter_client.manager import start_new_kernel
 
 from course_utils import check, forget_progress, show_progress
-from course_utils.exercises import progress
+from course_utils.exercises import cell, progress
 
 
 @pytest.fixture
@@ -96,4 +96,4 @@ def test_a_folder_that_cannot_be_written_does_not_break_a_check(work, monkeypatc
 
 def test_outside_ipython_no_cell_is_a_solution(monkeypatch):
     monkeypatch.delitem(sys.modules, "IPython", raising=False)
-    assert progress.in_solution_cell() is False
+    assert cell.in_solution_cell() is False and cell.in_notebook() is False
