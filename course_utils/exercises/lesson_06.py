@@ -100,7 +100,7 @@ def _curves(draw: Draw) -> dict:
     def curve(size: int, direction: int) -> torch.Tensor:
         values = draw.integers(-size // 4, size // 4, points) + size
         values[4:-4] += size // 2 * (1 if happens(draw, 0.5) else -1)
-        rise = direction * whole(draw, 4, size // 5)
+        rise = direction * (whole(draw, 1, 3) if happens(draw, 0.3) else whole(draw, 4, size // 5))
         values[whole(draw, 1, 4) - 5] += values[:4].sum() + rise - values[-4:].sum()
         return values.float()
 

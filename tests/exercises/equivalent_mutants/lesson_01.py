@@ -2,7 +2,7 @@ EQUIVALENT = {
     "1.2": {
         "clock_only = rollout['next', 'truncated'] & ~terminated → "
         "clock_only = rollout['next', 'done'] & ~terminated": (
-            "`done` is `terminated` or `truncated`: where it is not terminated, `done` and `truncated` are one and the same."
+            "`done` is `terminated` or `truncated`, so where a step is not terminated the two are one and the same."
         ),
     },
     "1.3": {
