@@ -67,13 +67,13 @@ class TestEveryExercise:
     def test_no_two_mutants_behave_alike_and_none_like_the_reference(self, exercise):
         answers = [exercise.reference, *(mutant.answer for mutant in exercise.mutants)]
         if exercise.draw is None:
-            assert not [(a, b) for a, b in itertools.combinations(answers, 2) if not difference(a, b)]
+            assert not [(a, b) for a, b in itertools.combinations(answers, 2) if not difference(a, b, exercise.rules)]
             return
         for seed in range(2):
             inputs = [exercise.draw(Draw(1000 * seed + draw)) for draw in range(judging.DRAWS)]
             outcomes = [[call(exercise, answer, drawn, 0) for drawn in inputs] for answer in answers]
             for first, second in itertools.combinations(outcomes, 2):
-                assert any(difference(a, b) for a, b in zip(first, second, strict=True))
+                assert any(difference(a, b, exercise.rules) for a, b in zip(first, second, strict=True))
 
     @pytest.mark.parametrize("garbage", [None, ..., 3, "text", [], torch.zeros(2)], ids=repr)
     def test_garbage_gets_a_sentence(self, exercise, garbage):
