@@ -110,6 +110,7 @@ def _chain(kind: str, limit: int, factor: float) -> EnvBase:
         "sums the scaled": [clock, scaling, total],
         "counts without stopping": [StepCounter(), total, scaling],
         "no sum": [clock, scaling],
+        "clock only": [clock],
         "shifts": [clock, total, RewardScaling(loc=factor, scale=1.0)],
         "constant": [clock, total, RewardScaling(loc=factor, scale=0.0)],
         "no scaling": [clock, total],
@@ -121,7 +122,7 @@ def _play(env, inputs):
     """What a constant torque brings about, in a few more steps than the clock allows."""
     env.set_seed(0)
     played = env.rollout(inputs["limit"] + 3, lambda td: td.set("action", torch.ones(1)))["next"]
-    seen = {"steps in an episode": len(played), "truncated at its end": bool(played["truncated"][-1])}
+    seen = {"length of an episode": len(played), "last flag `truncated`": bool(played["truncated"][-1])}
     return seen | {key: played[key] for key in ("reward", "episode_reward") if key in played}
 
 
@@ -266,6 +267,12 @@ EXERCISES = [
                 "Where both flags are True you count for the clock. The pole has fallen there: count it for the world.",
             ),
             Mutant(
+                "world only",
+                lambda rollout: _endings(rollout)[0],
+                "You return one number, how often the world ended an episode. The second one is missing: how often "
+                "only the clock did.",
+            ),
+            Mutant(
                 "swapped",
                 lambda rollout: _endings(rollout)[::-1],
                 "The right two numbers in the wrong order: first the world's endings, then the clock's.",
@@ -296,6 +303,12 @@ EXERCISES = [
                 partial(_chain, "no sum"),
                 "Clock and scaling are right, but there is no entry `episode_reward`. `RewardSum()` writes it; with "
                 "other `out_keys` the sum stands under another name.",
+            ),
+            Mutant(
+                "clock only",
+                partial(_chain, "clock only"),
+                "Only the clock is at work: there is no `episode_reward`, and nothing is scaled. `TransformedEnv` "
+                "takes *one* transform: put all three into a `Compose(...)`.",
             ),
             Mutant(
                 "shifts",

@@ -1,7 +1,7 @@
 """Exercises of lesson 02."""
 
 import torch
-from tensordict import TensorDict
+from tensordict import TensorDict, TensorDictBase
 
 from course_utils.exercises.drawn import mixed, rollout, whole
 from course_utils.exercises.exercise import Draw, Exercise, Mutant
@@ -14,6 +14,12 @@ def _falls(data):
 def _full_batches(data, size):
     rows = data.reshape(-1)
     return rows[: len(rows) // size * size].split(size)
+
+
+def _no_generator(pieces, inputs):
+    if not isinstance(pieces, (list, tuple, TensorDictBase)):
+        raise TypeError("a list or tuple is asked for")
+    return pieces
 
 
 def _hide(data, root=True, following=True, where=(slice(None), [1, 3])):
@@ -34,28 +40,28 @@ def _drop_speeds(data):
 
 def _pictures(draw: Draw) -> dict:
     # Pictures with and without colours at three depths, dark ones too, beside other whole numbers and other entries of
-    # four dimensions. The names are dealt anew in every draw, so that neither a name nor its place tells what is what.
+    # four dimensions. What is a picture in one draw is none in another under that name, so that no name tells.
     frames = whole(draw, 2, 5)
-    names = ["action", "camera", "depth", "frame", "goal", "health", "pixels", "speed", "tick", "view"]
-    deal = [names[place] for place in mixed(draw, len(names))]
+    names = ["camera", "pixels", "view"]
+    name, other, third = (names[place] for place in mixed(draw, len(names)))
 
     def picture(*shape: int, brightest: int = 255) -> torch.Tensor:
         return draw.integers(0, brightest + 1, frames, *shape).to(torch.uint8)
 
-    inner = {deal[0]: picture(3, 4, 4), deal[1]: draw.normal(frames, 1), deal[2]: picture(4, 4)}
+    inner = {name: picture(3, 4, 4), "speed": draw.normal(frames, 1), "zoomed": picture(4, 4)}
     following = {
-        deal[0]: picture(3, 4, 4),
-        deal[3]: draw.integers(0, 9, frames, 1).to(torch.int32),
+        name: picture(3, 4, 4),
+        "health": draw.integers(0, 9, frames, 1).to(torch.int32),
         "reward": draw.normal(frames, 1),
         "info": inner,
     }
     data = {
-        deal[0]: picture(3, 4, 4),
-        deal[4]: picture(4, 4, brightest=1),
-        deal[5]: 10 * draw.normal(frames, 3, 4, 4),
-        deal[6]: draw.integers(0, 300, frames, 3, 4, 4),
-        deal[7]: draw.normal(frames, 2).half(),
-        deal[8]: draw.integers(0, 5, frames, 1).to(torch.int16),
+        name: picture(3, 4, 4),
+        "at_night": picture(4, 4, brightest=1),
+        other: 10 * draw.normal(frames, 3, 4, 4),
+        third: draw.integers(0, 300, frames, 3, 4, 4),
+        "goal": draw.normal(frames, 2).half(),
+        "action": draw.integers(0, 5, frames, 1).to(torch.int16),
         "done": draw.flags(0.4, frames, 1),
         "next": following,
     }
@@ -195,10 +201,11 @@ EXERCISES = [
         number="2.3",
         tests="All steps in one row, environment after environment, in batches of equal size.",
         draw=lambda draw: {
-            "data": rollout(draw, whole(draw, 2, 5), whole(draw, 4, 9)),
+            "data": rollout(draw, whole(draw, 2, 5), whole(draw, 6, 9)),
             "size": whole(draw, 2, 6),  # sometimes nothing is left over
         },
         reference=_full_batches,
+        probe=_no_generator,
         mutants=[
             Mutant(
                 "keeps the rest",
@@ -323,6 +330,45 @@ EXERCISES = [
                 "no division",
                 lambda data: data.apply(lambda entry: entry.float() if entry.dtype == torch.uint8 else entry),
                 "The type is right, but your pictures go from 0 to 255. Divide by 255.",
+            ),
+            Mutant(
+                "nothing",
+                lambda data: data.clone(),
+                "Nothing has changed. Compare with the type itself, `entry.dtype == torch.uint8` without quotes, and "
+                "return what you made.",
+            ),
+            Mutant(
+                "whole numbers",
+                lambda data: data.apply(
+                    lambda entry: (
+                        entry if entry.is_floating_point() or entry.dtype == torch.bool else entry.float() / 255
+                    )
+                ),
+                "You took everything that is a whole number, actions and counts too. Ask for `torch.uint8`.",
+            ),
+            Mutant(
+                "all but int64",
+                lambda data: data.apply(
+                    lambda entry: (
+                        entry
+                        if entry.is_floating_point() or entry.dtype in (torch.bool, torch.int64)
+                        else entry.float() / 255
+                    )
+                ),
+                "You name the types that are *not* pictures, and there are more of them: `int16` and `int32` as well. "
+                "Ask for `torch.uint8`.",
+            ),
+            Mutant(
+                "others to float",
+                lambda data: data.apply(lambda e: e.float() / 255 if e.dtype == torch.uint8 else e.float()),
+                "Your pictures are right, but you turn everything else into `float32`, flags and whole numbers too. "
+                "All other entries stay as they are.",
+            ),
+            Mutant(
+                "brightest",
+                lambda data: data.apply(lambda e: e.float() / e.max() if e.dtype == torch.uint8 else e),
+                "You divide each picture by its brightest number, so that a dark one looks as bright as the others. "
+                "Divide by 255.",
             ),
             Mutant(
                 "256",

@@ -6,6 +6,7 @@ from tensordict.nn import TensorDictModule
 
 from course_utils.exercises.drawn import happens, mixed, whole
 from course_utils.exercises.exercise import Draw, Exercise, Mutant
+from course_utils.exercises.probing import tensors
 
 _NAMES = ["observation", "pixels", "hidden", "loc", "action", "value", "goal"]
 
@@ -120,6 +121,7 @@ def _encode(index, encoding, actions):
 
 def _any_of_the_best(choice, inputs):
     """Of equally good actions any will do: where one of them was chosen, the first one counts as chosen."""
+    choice = tensors(choice, inputs)
     values, encoding = inputs["values"], inputs["encoding"]
     first, actions = values.argmax(-1), values.shape[-1]
     if not isinstance(choice, torch.Tensor) or choice.shape != _encode(first, encoding, actions).shape:

@@ -162,6 +162,16 @@ EXERCISES = [
                 "reward.",
             ),
             Mutant(
+                "last step left out",
+                lambda reward, gamma: _returns(torch.cat([reward[:-1], reward[-1:] * 0]), gamma),
+                "The last step is left out: its return is its reward, and the others need it.",
+            ),
+            Mutant(
+                "weighted mean",
+                lambda reward, gamma: _returns(reward, gamma) / _returns(torch.ones_like(reward), gamma),
+                "You divide by the sum of the weights. A return is a sum, not a mean.",
+            ),
+            Mutant(
                 "first reward discounted",
                 lambda reward, gamma: gamma * _returns(reward, gamma),
                 "You discount everything once too often: the reward of the step itself counts in full.",
@@ -224,6 +234,11 @@ EXERCISES = [
                 "left: the share after all of them is `eps**steps`.",
             ),
             Mutant(
+                "only adds",
+                lambda target, online, eps, steps: target + steps * (1 - eps) * online,
+                "You add a share of `online` each time and keep all of the old target. It keeps the share `eps` only.",
+            ),
+            Mutant(
                 "old target forgotten",
                 lambda target, online, eps, steps: target * eps**steps,
                 "Your target fades to zero: the share that goes has to be filled up with `1 - eps` of `online`.",
@@ -276,6 +291,14 @@ EXERCISES = [
                 ),
                 "You use neither flag. `~terminated` belongs in front of the next value, `~done` in front of the "
                 "advantage that follows.",
+            ),
+            Mutant(
+                "no error where terminated",
+                lambda reward, value, next_value, terminated, done, gamma, lmbda: _backwards(
+                    (reward + gamma * next_value - value) * ~terminated, gamma * lmbda * ~done
+                ),
+                "You switch off the whole TD error of a terminated step. Its reward was earned, and its value was "
+                "expected: only the *next* value goes.",
             ),
             Mutant(
                 "sign",
@@ -425,6 +448,14 @@ EXERCISES = [
                 "You square the advantage, so a bad action is made as likely as a good one. Its sign is what counts.",
             ),
             Mutant(
+                "two means",
+                lambda logits, action, returns, value: (
+                    -_chosen(logits, action).mean() * (returns - value).detach().mean()
+                ),
+                "You multiply the mean log-probability by the mean advantage. Each action is weighed by its own "
+                "advantage: multiply first, then take the mean.",
+            ),
+            Mutant(
                 "all actions",
                 lambda logits, action, returns, value: (
                     -(logits.log_softmax(-1).mean(1) * (returns - value).detach()).mean()
@@ -467,8 +498,8 @@ EXERCISES = [
             Mutant(
                 "no negative ones",
                 lambda losses: _chosen_losses(losses, lambda key, value: key.startswith("loss_") and value > 0),
-                "You leave out a negative loss. The entropy term is negative on purpose: a lower loss means more "
-                "exploration.",
+                "You leave out negative losses. They are negative on purpose: an entropy loss rewards exploration, and "
+                "an actor's loss may be minus a value.",
             ),
             Mutant(
                 "the last one",

@@ -5,18 +5,19 @@ import math
 import torch
 from tensordict import TensorDict
 
-from course_utils.exercises.drawn import whole
+from course_utils.exercises.drawn import happens, whole
 from course_utils.exercises.exercise import Draw, Exercise, Mutant
 from course_utils.exercises.probing import tensors
 
 
 def _two_environments(draw: Draw) -> dict:
     # Pieces of a few frames, now of one environment, now of the other; trajectories run on across the pieces. Ids need
-    # not begin at 0, and the last trajectory of an environment may have ended with its last frame.
+    # not begin at 0, and one of the two environments may have ended with its last frame.
     size, pieces = whole(draw, 3, 7), whole(draw, 3, 5)
     done = draw.flags(0.2, 2, pieces * size)
     done[0, whole(draw, 1, size)], done[1, whole(draw, size, 2 * size)] = True, True
-    done[:, -1] = draw.flags(0.3, 2)
+    done[:, -1] = False
+    done[whole(draw, 0, 1), -1] = happens(draw, 0.5)
     first = whole(draw, 0, 9)
     ids = first + (done.cumsum(1) - done.int()) * 2 + torch.tensor([[0], [1]])
     frames = {"ids": ids, "reward": 1 + draw.normal(2, pieces * size), "done": done}
@@ -38,12 +39,12 @@ def _asked_for(draw: Draw) -> dict:
     batch = whole(draw, 5, 200)
 
     def frames(batches: int) -> int:
-        beside = (0, 0, 1, -1, whole(draw, 2, batch - 2))[whole(draw, 0, 4)]
+        beside = (0, 1, -1, whole(draw, 2, batch - 2), whole(draw, 2, batch - 2))[whole(draw, 0, 4)]
         return batch * batches + beside
 
     total = max(1, frames(whole(draw, 0, 9)))
     kind = draw.uniform(0, 1)
-    random = 0 if kind < 0.15 else total if kind < 0.5 else min(total, max(0, frames(whole(draw, 0, total // batch))))
+    random = 0 if kind < 0.1 else total if kind < 0.4 else min(total, max(0, frames(whole(draw, 0, total // batch))))
     return {"total_frames": total, "frames_per_batch": batch, "init_random_frames": random}
 
 
@@ -184,6 +185,18 @@ EXERCISES = [
                 "You give the mean reward of each trajectory. The return is the sum.",
             ),
             Mutant(
+                "everything so far",
+                lambda ids, reward, done: reward.cumsum(0)[done][ids[done].argsort()],
+                "You add up all rewards up to each `done`, whoever earned them. Select the frames of one trajectory by "
+                "its id.",
+            ),
+            Mutant(
+                "everything so far, unsorted",
+                lambda ids, reward, done: reward.cumsum(0)[done],
+                "You add up all rewards up to each `done`, whoever earned them, and in the order of the ends. Select "
+                "the frames of one trajectory by its id, and sort by it.",
+            ),
+            Mutant(
                 "still running",
                 lambda ids, reward, done: torch.cat(
                     [
@@ -279,6 +292,23 @@ EXERCISES = [
                     _frames(total_frames, frames_per_batch, 0)[0] - _frames(1, frames_per_batch, init_random_frames)[1],
                 ),
                 "Your second number is how many frames the *policy* plays. Asked for are the random ones.",
+            ),
+            Mutant(
+                "two parts",
+                lambda total_frames, frames_per_batch, init_random_frames: (
+                    _frames(init_random_frames, frames_per_batch, 0)[0]
+                    + _frames(total_frames - init_random_frames, frames_per_batch, 0)[0],
+                    _frames(1, frames_per_batch, init_random_frames)[1],
+                ),
+                "You round up the random frames and the others each for itself. The collector counts through: round up "
+                "the total once.",
+            ),
+            Mutant(
+                "total only",
+                lambda total_frames, frames_per_batch, init_random_frames: _frames(total_frames, frames_per_batch, 0)[
+                    0
+                ],
+                "You return one number, how many frames are played. The second one is missing: how many at random.",
             ),
             Mutant(
                 "swapped",
@@ -437,6 +467,16 @@ EXERCISES = [
                 ),
                 "You make the weights of the priorities. They make up for how often a frame is *drawn*: use the "
                 "probabilities.",
+            ),
+            Mutant(
+                "probabilities only",
+                lambda priority, alpha, beta: _prioritize(priority, alpha, beta)[0],
+                "You return the probabilities only. The weights are asked for as well: `return probability, weight`.",
+            ),
+            Mutant(
+                "weights only",
+                lambda priority, alpha, beta: _prioritize(priority, alpha, beta)[1],
+                "You return the weights only. The probabilities are asked for as well: `return probability, weight`.",
             ),
             Mutant(
                 "swapped",

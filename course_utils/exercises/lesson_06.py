@@ -73,6 +73,18 @@ def _return(batch, empty=None):
     return batch["next", "episode_reward"][done].mean().item() if done.any() else empty
 
 
+def _since_the_batch_began(batch):
+    returns = []
+    for rewards, ends in zip(batch["next", "reward"].flatten(1), batch["next", "done"].flatten(1), strict=True):
+        total = 0.0
+        for reward, end in zip(rewards.tolist(), ends.tolist(), strict=True):
+            total += reward
+            if end:
+                returns.append(total)
+                total = 0.0
+    return sum(returns) / len(returns) if returns else None
+
+
 def _only_if_ended(value):
     """A mutant that also gives None where no episode ended."""
     return lambda batch: value(batch).item() if batch["next", "done"].any() else None
@@ -203,6 +215,17 @@ EXERCISES = [
                 "batch; `episode_reward` has kept count across them.",
             ),
             Mutant(
+                "since the batch began",
+                _since_the_batch_began,
+                "You add up rewards from the first step of the batch. An episode may have begun before it: "
+                "`episode_reward` has kept count.",
+            ),
+            Mutant(
+                "largest of each copy",
+                _only_if_ended(lambda batch: batch["next", "episode_reward"].amax(1).mean()),
+                "You take the largest running sum of each copy, ended or not. Take those where `done` is True.",
+            ),
+            Mutant(
                 "before the last step",
                 _only_if_ended(lambda batch: batch["episode_reward"][batch["next", "done"]].mean()),
                 "You read `episode_reward` before the step, so each return lacks its last reward. Read it under "
@@ -286,6 +309,29 @@ EXERCISES = [
                 "mean square",
                 lambda gradients: torch.cat([gradient.flatten() for gradient in gradients]).pow(2).mean().sqrt(),
                 "You take the root of the *mean* square. A length is the root of the sum of the squares.",
+            ),
+            Mutant(
+                "mean squares",
+                lambda gradients: sum(gradient.pow(2).mean() for gradient in gradients).sqrt(),
+                "You add the *mean* squares of the tensors, so a bias of two numbers counts as much as a whole matrix. "
+                "Add up all squares.",
+            ),
+            Mutant(
+                "divided",
+                lambda gradients: _norm(gradients) / len(gradients),
+                "You divide by the number of tensors. A length is no mean: leave it as it is.",
+            ),
+            Mutant(
+                "norm of sums",
+                lambda gradients: torch.stack([gradient.sum() for gradient in gradients]).norm(),
+                "You add up the entries of each tensor before you square, so that positive and negative ones cancel. "
+                "Square each entry.",
+            ),
+            Mutant(
+                "rows",
+                lambda gradients: sum(gradient.norm(dim=-1).sum() for gradient in gradients),
+                "You take a length for each row and add them up. Lengths do not add, squares do: one square root, at "
+                "the very end.",
             ),
             Mutant(
                 "no squares",

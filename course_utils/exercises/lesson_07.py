@@ -173,6 +173,12 @@ EXERCISES = [
                 "Your rate rises from `end` to `start`. Exploration is for the beginning: swap them.",
             ),
             Mutant(
+                "minus the share",
+                lambda frame, length, start, end: max(end, start - frame / length),
+                "You subtract the share of the way itself, as if the rate had to fall by 1. It falls by `start - end`: "
+                "multiply the share by that.",
+            ),
+            Mutant(
                 "a curve",
                 lambda frame, length, start, end: start * (end / start) ** min(frame / length, 1.0),
                 "Your rate falls by a constant *factor*, in a curve. A straight line falls by the same amount each "
@@ -352,6 +358,46 @@ EXERCISES = [
                 ),
                 "You take the smaller of two maxima. In double DQN the online network chooses *one* action, and the "
                 "target network says the value of that very action.",
+            ),
+            Mutant(
+                "best of the smaller",
+                lambda reward, online_next, target_next, terminated, gamma: (
+                    reward + gamma * torch.minimum(online_next, target_next).max(1, keepdim=True).values * ~terminated
+                ),
+                "You take the smaller value of each action (that is *clipped* double Q-learning). In double DQN the "
+                "online network chooses, and the target network says the value.",
+            ),
+            Mutant(
+                "smaller at the chosen",
+                lambda reward, online_next, target_next, terminated, gamma: (
+                    reward
+                    + gamma
+                    * torch.minimum(online_next, target_next).gather(1, online_next.argmax(1, keepdim=True))
+                    * ~terminated
+                ),
+                "You take the smaller of the two values of the chosen action. Double DQN takes the target network's.",
+            ),
+            Mutant(
+                "one action for all",
+                lambda reward, online_next, target_next, terminated, gamma: (
+                    reward + gamma * target_next[:, online_next.sum(0).argmax()].unsqueeze(1) * ~terminated
+                ),
+                "You choose one action for the whole batch. Each row has its own best one: `argmax(1, keepdim=True)`.",
+            ),
+            Mutant(
+                "rows for actions",
+                lambda reward, online_next, target_next, terminated, gamma: (
+                    reward + gamma * target_next[online_next.argmax(1)].max(1, keepdim=True).values * ~terminated
+                ),
+                "`target_next[best]` takes *rows* of the batch by the numbers of actions. An entry of each row is "
+                "`gather(1, best)`.",
+            ),
+            Mutant(
+                "reward switched off too",
+                lambda reward, online_next, target_next, terminated, gamma: (
+                    (reward + gamma * target_next.gather(1, online_next.argmax(1, keepdim=True))) * ~terminated
+                ),
+                "You switch off the reward of a terminated step as well. It was still earned: only the future goes.",
             ),
             Mutant(
                 "worst action",
