@@ -13,8 +13,8 @@ from course_utils.exercises.progress import folder, remember
 from course_utils.views.display import View
 
 NOT_KEPT = (
-    "Progress is not kept here: this is not your own copy of the notebooks. `make lab` makes one, in `work/`, and opens "
-    "it."
+    "Progress is not kept here: this is not your own copy of the notebooks. `make lab` makes one, in `work/`, and "
+    "opens it."
 )
 _said_once: list[str] = []  # in this kernel
 

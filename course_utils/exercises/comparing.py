@@ -78,6 +78,8 @@ def numbers_as_tensor(value: Any) -> torch.Tensor | None:
 
 
 def describe_kind(value: Any) -> str:
+    if isinstance(value, torch.Tensor) and value.is_nested:
+        return "a nested tensor"
     if isinstance(value, torch.Tensor):
         return f"a tensor of shape {list(value.shape)} and type {str(value.dtype).removeprefix('torch.')}"
     if isinstance(value, TensorDictBase):

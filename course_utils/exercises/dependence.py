@@ -13,6 +13,12 @@ from course_utils.exercises.exercise import Exercise
 from course_utils.exercises.running import Success, call, run_limited
 from course_utils.exercises.swaps import kind, put
 
+# What can be told, for the teachers' page.
+KNOWN_OF_INPUTS = (
+    "the result stays the same whatever an input is that it should depend on",
+    "the result changes with an input that it should not depend on",
+    "the function draws random numbers of its own",
+)
 TRIED = 3  # so often an input is exchanged
 
 

@@ -18,9 +18,9 @@ from course_utils.exercises.comparing import VALUES_ARE_RIGHT, Part, Unusable, W
 from course_utils.exercises.dependence import is_random, overlooked
 from course_utils.exercises.examples import example
 from course_utils.exercises.exercise import Exercise
-from course_utils.exercises.places import where
+from course_utils.exercises.places import EXACTLY, THERE, where
 from course_utils.exercises.relations import RELATIONS
-from course_utils.exercises.structures import built
+from course_utils.exercises.structures import built, rows
 
 SECONDS = 0.4  # of computing for an explanation: a quick answer is told in less than a second
 MANY = 4  # parts that are wrong in different ways are not told one by one
@@ -41,6 +41,7 @@ def explain(exercise: Exercise, answer: Callable, draws: Draws) -> str:
         return first.words
     shown = example(draws, split, failing)
     alike = largest_group(split, failing)
+    failing = [place for place in failing if place in alike]
     found = related(exercise, answer, [draws[place] for place in alike], [split[place] for place in alike]) or generic(
         draws, split, failing, shown
     )
@@ -63,15 +64,16 @@ def related(exercise: Exercise, answer: Callable, draws: Draws, split: list[list
         return "Your function draws random numbers of its own: asked twice, it gives two results for the same input."
     if as_tensor(draws[0][3]) is None and always_the_same(exercise, draws):
         return "Your function gives the same result for every input. Use what it is given."
+    values = [(unwrapped(draws[place][2]), unwrapped(draws[place][3])) for place in failing]
+    if words := built(values, exercise.rules):
+        return words
     names = tuple(part.name for part in split[0])
     wrong = [place for place in range(len(names)) if any(len(f) > place and f[place].words for f in split)]
     cases = {place: cases_of(draws, split, place) for place in wrong}
     if not any(cases.values()):
-        values = [(unwrapped(draws[place][2]), unwrapped(draws[place][3])) for place in failing]
-        words = built(values, exercise.rules)
-        swapped = "" if words else next(would_be_right(exercise, draws, split, None, until), "")
-        words = f"Your result would be right if {swapped}." if swapped else words
-        return words or looks_at(exercise, answer, draws)
+        if swapped := next(would_be_right(exercise, draws, split, None, until), ""):
+            return f"Your result would be right if {swapped}."
+        return next(rows(values), "") or looks_at(exercise, answer, draws)
     if exchanged := in_another_order(split, names):
         return exchanged
     found = {place: only_the_type(split, place) or next(simple(cases[place]), "") for place in wrong}
@@ -80,9 +82,11 @@ def related(exercise: Exercise, answer: Callable, draws: Draws, split: list[list
             return f"{subject_of([names[place] for place in wrong])} would be right if {swapped}.{others(names, wrong)}"
         if len(wrong) > MANY:
             return ""
-        looked = looks_at(exercise, answer, draws) if not any(found.values()) else ""
-        if looked:
-            return looked + others(names, wrong)
+        if not any(found.values()) and (looked := looks_at(exercise, answer, draws)):
+            seen = next(where(cases[wrong[0]], until=until + SECONDS), "") if len(wrong) == 1 else ""
+            seen = seen.format(Yours=each_of([names[wrong[0]]]))
+            told = seen if THERE in seen else " ".join(filter(None, [looked, seen if EXACTLY in seen else ""]))
+            return told + others(names, wrong)
         for place in wrong:
             found[place] = found[place] or alone(exercise, draws, split, place, cases[place], len(wrong), until)
     return put_together(found, names, wrong)
@@ -223,11 +227,12 @@ def generic(draws: Draws, split: list[list[Part]], failing: list[int], shown: st
         words = f"{subject_of([first.name])} has the right shape {list(want.shape)}, but {count}."
     else:
         words = f"{subject_of([names[place] for place in wrong])} {'is' if len(wrong) == 1 else 'are'} wrong."
-    return f"{words}{others(names, wrong)}{in_which(draws, failing)}"
+    return f"{words}{others(names, wrong)}{in_which(draws, split)}"
 
 
-def in_which(draws: Draws, failing: list[int]) -> str:
+def in_which(draws: Draws, split: list[list[Part]]) -> str:
     """In which draws an answer is wrong, if not in all."""
+    failing = [place for place, found in enumerate(split) if any(part.words for part in found)]
     if len(failing) == len(draws):
         return ""
     cases = [

@@ -12,7 +12,18 @@ from course_utils.exercises.cases import Case, fitted
 from course_utils.exercises.formulas import number, phrase
 
 LUCK = 1e-4  # the wrong values could be there by chance: so improbable it has to be
+EXACTLY, THERE = "exactly where", "There it is"  # how it is told that a condition covers just these, and what is there
 FEW = 3  # so few wrong values say nothing about where
+
+# What can be told, for the teachers' page.
+KNOWN_PLACES = (
+    "where a flag of the inputs is True, was before, will be later, or is one step beside",
+    "at the first or last index of a dimension, or everywhere else",
+    "where a number of the inputs is negative, 0, positive, larger than another one, or beyond a limit",
+    "where the right value is 0, negative, the largest there is, or beyond a limit",
+    "where two flags come together, or one of two",
+    "in those draws in which an input is of one size, has one value, or holds something somewhere",
+)
 
 Condition = tuple[str, list[torch.Tensor]]
 
@@ -48,7 +59,7 @@ def where(cases: list[Case], what: bool = True, until: float = float("inf")) -> 
             continue
         if inside == count:
             if by_chance(count, total) < LUCK:
-                yield said(cases, condition, wrong, "exactly where", what)
+                yield said(cases, condition, wrong, EXACTLY, what)
                 return
         elif (best is None or inside < best[0]) and 2 * count >= inside and (inside / total) ** count < LUCK:
             best = inside, condition
@@ -65,7 +76,7 @@ def said(cases: list[Case], condition: Condition, wrong: list[torch.Tensor], how
     there = phrase(cases, wrong) if what else ""
     here = "in the draws" if not cases[0].want.ndim else ""
     words = f"{{Yours}} is wrong {' '.join(filter(None, [here, how]))} {condition[0]}; elsewhere it is right."
-    return f"{words} There it is {there}." if there else words
+    return f"{words} {THERE} {there}." if there else words
 
 
 def conditions(cases: list[Case]) -> Iterator[Condition]:

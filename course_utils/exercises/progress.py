@@ -23,6 +23,7 @@ from course_utils.views.display import View
 
 FILE = "progress.json"
 LOCK = ".progress.lock"
+PATIENCE = 10.0  # seconds to wait for another notebook's check to be noted
 COPIES_RECORD = ".editions.json"  # lies in work/, and tells the learner's folder from all others
 
 
@@ -44,7 +45,7 @@ def locked(place: Path) -> Iterator[None]:
     Raises:
         TimeoutError: somebody else holds it for longer than any check takes.
     """
-    with FileLock(place / LOCK, timeout=10):
+    with FileLock(place / LOCK, timeout=PATIENCE):
         yield
 
 

@@ -56,7 +56,7 @@ def equal(pair: tuple[Any, Any], rules: Rules) -> bool:
     return len(pair[0]) == len(pair[1]) and not difference(list(pair[0]), list(pair[1]), rules)
 
 
-def rows(pairs: Pairs, rules: Rules) -> Iterator[str]:
+def rows(pairs: Pairs) -> Iterator[str]:
     """Rows of a tensordict or a tensor that are missing, or do not belong there."""
     tables = [(table(want), table(got)) for want, got in pairs]
     if any(want is None or got is None or want.shape[1] != got.shape[1] for want, got in tables):
@@ -87,7 +87,6 @@ STRUCTURES: dict[str, Callable[[Pairs, Rules], Iterator[str]]] = {
     "a tuple where one of its values is asked for (`max(dim)` without `.values`)": unpacked,
     "one value where several are asked for": one_of_several,
     "a list that stops too early or goes on for too long": longer_or_shorter,
-    "rows that are missing, or do not belong there": rows,
 }
 
 

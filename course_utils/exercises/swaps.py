@@ -64,17 +64,38 @@ OF_NUMBERS: dict[str, Callable[[Any], Any]] = {
     "{} were twice as large": lambda number: 2 * number,
     "{} were half as large": lambda number: number / 2,
     "the root of {} stood in its place": lambda number: abs(number) ** 0.5,
-} | {
-    f"{{}} were always {usual}: as if this number stood in your code": lambda number, usual=usual: type(number)(usual)
-    for usual in (2, 3, 4, 5, 8, 10, 100, 0.005, 0.01, 0.1, 0.2, 0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995)
 }
+USUAL = (2, 3, 4, 5, 8, 10, 100, 0.005, 0.01, 0.1, 0.2, 0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995)
+ALWAYS = "{{}} were always {}: as if this number stood in your code"
+OF_ALL_NUMBERS = OF_NUMBERS | {ALWAYS.format(usual): lambda number, usual=usual: type(number)(usual) for usual in USUAL}
 OF_TWO_FLAGS: dict[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = {
     "{0} were True where {0} or {1} is": lambda one, other: one | other,
     "{0} were True only where {1} is, too": lambda one, other: one & other,
     "{0} were True only where {1} is not": lambda one, other: one & ~other,
     "{0} were True where just one of {0} and {1} is": lambda one, other: one ^ other,
-    "`~`{1} stood in the place of {0}": lambda one, other: ~other,
+    "the opposite of {1} stood in the place of {0}": lambda one, other: ~other,
 }
+
+
+OF_TWO_NUMBERS: dict[str, Callable[[float, float], float]] = {
+    "{0} times {1} stood in the place of {0}": lambda one, other: one * other,
+    "{0} divided by {1} stood in the place of {0}": lambda one, other: one / other,
+    "{0} plus {1} stood in the place of {0}": lambda one, other: one + other,
+    "{0} minus {1} stood in the place of {0}": lambda one, other: one - other,
+}
+OF_TWO_TENSORS: dict[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = {
+    "the larger one of {0} and {1} stood in the place of {0}": torch.maximum,
+    "the smaller one of {0} and {1} stood in the place of {0}": torch.minimum,
+    "the mean of {0} and {1} stood in the place of {0}": lambda one, other: (one + other) / 2,
+}
+OF_ANY_TWO = ("{1} stood in the place of {0}", "{0} and {1} changed places")
+
+
+def known_changes() -> list[str]:
+    """What can be told of inputs x and y, for the teachers' page."""
+    words = [*OF_ANY_TWO, *OF_FLAGS, *OF_VALUES, *OF_WHOLE_NUMBERS, *OF_NUMBERS, *OF_TWO_FLAGS]
+    words += [*OF_TWO_NUMBERS, *OF_TWO_TENSORS, ALWAYS.format("0.9 (or another usual number)")]
+    return list(dict.fromkeys(word.replace("{}", "{0}").format("`x`", "`y`") for word in words))
 
 
 def time_of(values: torch.Tensor) -> int:
@@ -99,7 +120,7 @@ def changes(inputs: dict[str, Any]) -> Iterator[Change]:
     for one, other in itertools.permutations(ways, 2):
         if kinds[one] and kinds[one] == kinds[other]:
             yield (
-                f"{other} stood in the place of {one}",
+                OF_ANY_TWO[0].format(one, other),
                 lambda new, a=ways[one], b=ways[other]: put(new, a, at(new, b)),
             )
     for name, way in ways.items():
@@ -107,7 +128,7 @@ def changes(inputs: dict[str, Any]) -> Iterator[Change]:
             yield words.format(name), lambda new, w=way, f=function: put(new, w, f(at(new, w)))
     for one, other in itertools.combinations(ways, 2):
         if kinds[one] and kinds[one] == kinds[other]:
-            yield f"{one} and {other} changed places", lambda new, a=ways[one], b=ways[other]: exchanged(new, a, b)
+            yield OF_ANY_TWO[1].format(one, other), lambda new, a=ways[one], b=ways[other]: exchanged(new, a, b)
     for one, other in itertools.permutations(ways, 2):
         if kinds[one] and kinds[one] == kinds[other]:
             for words, function in double(at(inputs, ways[one])).items():
@@ -130,7 +151,7 @@ def single(value: Any) -> dict[str, Callable]:
     if isinstance(value, bool):
         return {"{} were turned round": lambda flag: not flag}
     if isinstance(value, (int, float)):
-        return OF_NUMBERS
+        return OF_ALL_NUMBERS
     if isinstance(value, str):
         return {}
     if isinstance(value, torch.Tensor):
@@ -144,19 +165,8 @@ def double(value: Any) -> dict[str, Callable]:
     if isinstance(value, torch.Tensor) and value.dtype == torch.bool:
         return OF_TWO_FLAGS
     if isinstance(value, float):
-        return {
-            "{0} times {1} stood in the place of {0}": lambda one, other: one * other,
-            "{0} divided by {1} stood in the place of {0}": lambda one, other: one / other,
-            "{0} plus {1} stood in the place of {0}": lambda one, other: one + other,
-            "{0} minus {1} stood in the place of {0}": lambda one, other: one - other,
-        }
-    if isinstance(value, torch.Tensor) and value.is_floating_point():
-        return {
-            "the larger one of {0} and {1} stood in the place of {0}": torch.maximum,
-            "the smaller one of {0} and {1} stood in the place of {0}": torch.minimum,
-            "the mean of {0} and {1} stood in the place of {0}": lambda one, other: (one + other) / 2,
-        }
-    return {}
+        return OF_TWO_NUMBERS
+    return OF_TWO_TENSORS if isinstance(value, torch.Tensor) and value.is_floating_point() else {}
 
 
 def put(inputs: dict[str, Any], way: tuple[Any, ...], value: Any) -> dict[str, Any]:
