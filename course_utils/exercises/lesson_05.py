@@ -34,17 +34,19 @@ def _cut_at_done(ids, reward, done):
 
 
 def _asked_for(draw: Draw) -> dict:
-    # Both numbers fit the batches exactly, or miss that by one, or by any number. There may be no random frames, or
-    # nothing else, and a batch may be larger than all that is asked for.
-    batch = whole(draw, 5, 200)
-
-    def frames(batches: int) -> int:
-        beside = (0, 1, -1, whole(draw, 2, batch - 2), whole(draw, 2, batch - 2))[whole(draw, 0, 4)]
-        return batch * batches + beside
-
-    total = max(1, frames(whole(draw, 0, 9)))
-    kind = draw.uniform(0, 1)
-    random = 0 if kind < 0.1 else total if kind < 0.4 else min(total, max(0, frames(whole(draw, 0, total // batch))))
+    # Both numbers fit the batches exactly, or miss that by one, or by any number; the random frames may reach into the
+    # last batch, and there may be none. A batch may be larger than all that is asked for.
+    batch, batches = whole(draw, 5, 200), whole(draw, 1, 9)
+    piece, kind = whole(draw, 1, batch - 1), draw.uniform(0, 1)
+    if kind < 0.35:
+        total = batch * (batches - 1) + piece
+        random = total - whole(draw, 0, piece - 1)
+    elif kind < 0.7:
+        total = batch * batches
+        random = batch * whole(draw, 0, batches - 1) + (1, batch - 1, piece)[whole(draw, 0, 2)]
+    else:
+        total = batch * batches + whole(draw, -1, 1)
+        random = batch * whole(draw, 0, batches - 1)
     return {"total_frames": total, "frames_per_batch": batch, "init_random_frames": random}
 
 
