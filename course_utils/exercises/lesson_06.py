@@ -106,6 +106,7 @@ def _curves(draw: Draw) -> dict:
     The noise is larger than what is to be seen, and the middle lies above both ends or below.
     """
     runs = [(up, longer) for up in (1, 0, -1) for longer in (1, 0, -1)]
+    runs += runs[: whole(draw, 0, 3)]
     runs = [runs[place] for place in mixed(draw, len(runs))]
     points = whole(draw, 9, 14)
 
