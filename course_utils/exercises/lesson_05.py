@@ -38,15 +38,15 @@ def _asked_for(draw: Draw) -> dict:
     # last batch, and there may be none. A batch may be larger than all that is asked for.
     batch, batches = whole(draw, 5, 200), whole(draw, 1, 9)
     piece, kind = whole(draw, 1, batch - 1), draw.uniform(0, 1)
-    if kind < 0.35:
+    if kind < 0.3:
         total = batch * (batches - 1) + piece
         random = total - whole(draw, 0, piece - 1)
-    elif kind < 0.7:
+    elif kind < 0.6:
         total = batch * batches
         random = batch * whole(draw, 0, batches - 1) + (1, batch - 1, piece)[whole(draw, 0, 2)]
     else:
         total = batch * batches + whole(draw, -1, 1)
-        random = batch * whole(draw, 0, batches - 1)
+        random = 0 if happens(draw, 0.75) else batch * whole(draw, 0, batches - 1)
     return {"total_frames": total, "frames_per_batch": batch, "init_random_frames": random}
 
 

@@ -90,9 +90,7 @@ class TestRollout:
     def test_each_thing_that_can_happen_happens(self):
         for seed in range(20):
             terminated, truncated = (flags.flatten().tolist() for flags in endings(Draw(seed), 6))
-            assert (
-                len({(fall, clock) for fall, clock in zip(terminated.tolist(), truncated.tolist(), strict=True)}) == 4
-            )
+            assert len(set(zip(terminated, truncated, strict=True))) == 4
 
 
 def test_the_batch_of_the_return_to_log_has_the_entries_of_a_collectors():
