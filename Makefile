@@ -6,7 +6,7 @@ COURSE := .venv/bin/python
 DEPRECATED_CALLS := error::DeprecationWarning:__main__,error::PendingDeprecationWarning:__main__,error::FutureWarning:__main__
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lab slides site student answers wheelhouse check lint test notebooks lock canary lowest coverage bench bench-page setup-dev python
+.PHONY: help setup lab slides site student answers wheelhouse wheel extras publish colab check lint test lesson notebooks lock canary lowest coverage bench bench-page setup-dev python
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -19,14 +19,17 @@ setup: python  ## install the pinned course into .venv
 	@$(PYTHON) tools/setup.py $(if $(WHEELHOUSE),--wheelhouse "$(WHEELHOUSE)")
 
 # Three processes for two cores, because many tests wait (for Ray, a browser, pip); tests/conftest.py sets the order.
-test: lint  ## everything the project's checks run, the slow ones too; does its own set-up, the browser's as well
+test: lint  ## everything the project's checks run, the slow ones too, and what each cost; sets up all it needs
 	@$(COURSE) -m tools.browser
 	@$(COURSE) tests/lessons/claims.py
 	@OMP_NUM_THREADS=1 PYTHONWARNINGS=$(DEPRECATED_CALLS) $(COURSE) -m pytest --nbval-lax --nbval-current-env \
-	  --numprocesses 3 --dist loadfile --no-loadscope-reorder build/claimed tests
+	  -p tools.costs --numprocesses 3 --dist loadfile --no-loadscope-reorder build/claimed tests
 
 check: lint  ## the fast part: lint, unit tests, notebooks equal to lessons
 	@OMP_NUM_THREADS=1 $(COURSE) -m pytest -m "not slow" --numprocesses 2
+
+lesson: setup-dev  ## does one lesson hold? its notebook with its claims, built if it changed, and its tests (N=09)
+	@PYTHONWARNINGS=$(DEPRECATED_CALLS) $(COURSE) -m tools.lesson $(N)
 
 lint: setup-dev
 	@$(COURSE) -m ruff check .
@@ -52,6 +55,18 @@ student: setup-dev  ## notebooks for a class into build/student: no solutions, n
 
 answers: setup-dev  ## notebooks with their solutions open into build/answers; and a zip
 	@$(COURSE) -m tools.copies answers
+
+wheel: setup  ## the course as one file, to put beside a notebook on Colab
+	@$(COURSE) -m tools.wheel
+
+extras: python  ## install what single lessons use besides (NAME=minari, or ray, rllib, sb3, tuning)
+	@$(PYTHON) tools/setup.py $(if $(NAME),$(NAME),$(error Name one: make extras NAME=minari))
+
+publish: setup-dev  ## once you have a public repository: let all links and set-up cells lead there (ADDRESS=https://...)
+	@$(COURSE) -m tools.publish "$(ADDRESS)"
+
+colab: setup-dev  ## run the course with what Colab carries; 5 GB, half an hour (LIST=file: with a newer list of Colab's)
+	@$(COURSE) -m tools.colab $(if $(LIST),--list "$(LIST)")
 
 wheelhouse: setup  ## all wheels for this platform into build/wheelhouse; then, offline: make lab WHEELHOUSE=dir
 	@$(COURSE) -m tools.wheelhouse

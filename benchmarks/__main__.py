@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 from benchmarks import page, runner, store
-from benchmarks.groups import GROUPS, groups
+from benchmarks.groups import groups
 
 
 def command_for(name: str, count: int | None) -> str:
@@ -22,9 +22,8 @@ def command_for(name: str, count: int | None) -> str:
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument(
-        "--groups", nargs="+", choices=GROUPS, default=list(GROUPS), metavar="GROUP", help=" ".join(GROUPS)
-    )
+    names = list(groups())
+    parser.add_argument("--groups", nargs="+", choices=names, default=names, metavar="GROUP", help=" ".join(names))
     parser.add_argument("--seeds", type=int, help="seeds or repeats of each group; without it each group's own number")
     parser.add_argument("--fresh", action="store_true", help="measure these groups anew, whatever is stored")
     parser.add_argument("--workers", type=int, help="processes side by side, where seconds are not what is measured")
@@ -43,7 +42,7 @@ def main() -> None:
     failed = []
     try:
         for name in chosen.groups:
-            results = store.Store(chosen.results / f"{GROUPS[name].file}.json")
+            results = store.Store(chosen.results / f"{groups()[name].file}.json")
             command = command_for(name, chosen.seeds)
             failed += runner.run(
                 groups, name, results, chosen.seeds, command=command, fresh=chosen.fresh, workers=chosen.workers

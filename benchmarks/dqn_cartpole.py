@@ -1,38 +1,24 @@
-"""How often and how fast lesson 07's agent solves CartPole, over seeds that were not used to find its settings.
-
-Runs the lesson's own code: the whole notebook with another seed (`notebook`), and its definitions with one of its
-switches turned (`ablations`).
-"""
+"""Lesson 07's own code as benchmarks run it: the whole notebook, or its definitions, trained and examined."""
 
 from __future__ import annotations
 
-import contextlib
 import functools
-import io
 import json
-import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Callable
 from pathlib import Path
 
-import jupytext
 import nbformat
 from nbformat import NotebookNode
 
-from benchmarks.group import Group
-from benchmarks.store import ROOT
+from benchmarks.lesson_code import EXAM_EPISODES, code_cells, defining_code, run_code, without_stderr
 
-LESSON = ROOT / "lessons" / "07_dqn.py"
-FIRST_SEED = 100  # the recipe was found on smaller seeds
-EXAM_EPISODES = 100
-NOT_NEEDED = {"parameters", "exercise", "solution", "look"}
-NO_CHANGE = "the recipe"
+LESSON = "07_dqn"
 
 
 def cells() -> list[NotebookNode]:
-    return [cell for cell in jupytext.read(LESSON, fmt="py:percent").cells if cell.cell_type == "code"]
+    return code_cells(LESSON)
 
 
 def code() -> str:
@@ -40,41 +26,14 @@ def code() -> str:
     return "\n".join(cell.source for cell in cells())
 
 
-def defining_cells() -> list[str]:
-    """The code that defines the agent and its training, up to and including the switches.
-
-    Raises:
-        LookupError: the lesson has no cell with the id 07-switches.
-    """
-    sources = []
-    for cell in cells():
-        if not NOT_NEEDED & set(cell.metadata.get("tags", [])):
-            sources.append(cell.source)
-        if cell.metadata.get("id") == "07-switches":
-            return sources
-    raise LookupError(f"{LESSON.name} has no cell with the id 07-switches")
-
-
 def recipe_code() -> str:
     """The code that groups execute which do not run the whole notebook."""
-    return "\n".join(defining_cells())
+    return defining_code(LESSON, "07-switches")
 
 
 def definitions(seed: int) -> dict:
-    """What the lesson defines up to and including its switches, without running what it looks at on the way.
-
-    Raises:
-        LookupError: as `defining_cells`.
-    """
-    space: dict = {"seed": seed}
-    with contextlib.redirect_stdout(io.StringIO()):
-        for source in defining_cells():
-            exec(source, space)
-    return space
-
-
-def seeds(count: int) -> range:
-    return range(FIRST_SEED, FIRST_SEED + count)
+    """What the lesson defines up to and including its switches, without running what it looks at on the way."""
+    return run_code(recipe_code(), seed)
 
 
 # The whole notebook
@@ -104,7 +63,7 @@ def index_of(notebook: NotebookNode, text: str) -> int:
     for number, cell in enumerate(notebook.cells):
         if text in cell.source:
             return number
-    raise LookupError(f"No cell of {LESSON.name} has {text!r}; tell benchmarks/dqn_cartpole.py what it is called now.")
+    raise LookupError(f"No cell of {LESSON}.py has {text!r}; tell benchmarks/dqn_cartpole.py what it is called now.")
 
 
 def probed_notebook() -> NotebookNode:
@@ -114,19 +73,6 @@ def probed_notebook() -> NotebookNode:
     notebook.cells.insert(index_of(notebook, "test_returns =") + 1, nbformat.v4.new_code_cell(AFTER_THE_EXAM))
     notebook.cells.append(nbformat.v4.new_code_cell(AT_THE_END))
     return notebook
-
-
-@contextlib.contextmanager
-def without_stderr() -> Iterator[None]:
-    """Keep what kernels write to the terminal out of the progress bar; errors in cells come as exceptions."""
-    terminal = os.dup(2)
-    with open(os.devnull, "w") as nowhere:
-        os.dup2(nowhere.fileno(), 2)
-    try:
-        yield
-    finally:
-        os.dup2(terminal, 2)
-        os.close(terminal)
 
 
 def run_notebook(seed: int) -> dict[str, dict]:
@@ -160,7 +106,7 @@ def rounded(act: dict) -> dict:
     return short | {"frames": int(act["frames"]), "curve": [[int(x), round(y, 1)] for x, y in act["curve"]]}
 
 
-# The lesson's definitions with a switch turned
+# The lesson's definitions, trained and examined
 
 
 def timed(function: Callable, spent: list[float]) -> Callable:
@@ -223,35 +169,3 @@ def warm_up() -> None:
 def first_frames(settings) -> int:
     """Frames, in whole batches, after which a run has made its first updates."""
     return settings.batch_frames * (settings.warm_up // settings.batch_frames + 2)
-
-
-def run_ablation(name: str, seed: int) -> dict:
-    """Act two with one of the lesson's switches turned."""
-    warm_up()
-    space = definitions(seed)
-    space["settings"] = replace(space["settings"], **space["switches"][name])
-    return train_and_test(space, seed)
-
-
-def switches() -> list[str]:
-    return list(definitions(seed=0)["switches"])
-
-
-NOTEBOOK = Group(
-    file="07_dqn",
-    jobs=lambda count: [("act two", seed) for seed in seeds(count)],
-    measure=lambda arm, seed: run_notebook(seed),
-    arms=lambda: ["act one", "act two"],
-    code=code,
-    repeats=30,
-    alone=False,
-)
-ABLATIONS = Group(
-    file="07_dqn",
-    jobs=lambda count: [(name, seed) for seed in seeds(count) for name in switches()],
-    measure=lambda name, seed: {name: run_ablation(name, seed)},
-    arms=switches,
-    code=recipe_code,
-    repeats=10,
-    alone=False,
-)

@@ -1,10 +1,15 @@
-"""The figures of docs/benchmark.md. Each function returns the figure and the words for those who cannot see it."""
+"""What several groups draw. A figure comes with the words for those who cannot see it.
+
+Matplotlib alone: seaborn draws no row of seeds with its failed runs apart and its percentiles among them, which is
+what `runs_figure` is for; the rest is bars and lines of a few lines each.
+"""
 
 from __future__ import annotations
 
 import io
+import math
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import matplotlib.pyplot as plt
@@ -19,6 +24,7 @@ from course_utils.views.plotting import PALETTE, use_course_style
 
 MARKERS = ["o", "s", "^", "D", "v", "P", "X"]
 FULL_RETURN = 500
+NOT_MEASURED = "not measured"
 
 
 @dataclass(frozen=True)
@@ -27,22 +33,43 @@ class Cost:
 
     Attributes:
         label: with its unit.
+        facts: what has to be known of a run; seconds taken on another CPU are not.
         of: reads it from a run.
         digits: after the point, in tables and alternative texts.
     """
 
     label: str
+    facts: tuple[str, ...]
     of: Callable[[dict], float]
     digits: int = 0
 
+    def known(self, run: dict) -> bool:
+        return all(fact in run for fact in self.facts)
+
+    def spread(self, runs: Iterable[dict]) -> tuple[float, float, float]:
+        """10th percentile, median and 90th percentile of what runs spent until they were solved.
+
+        Each is `NEVER` where it falls among failed runs, and not a number where this cost is known of no run.
+        """
+        found = to_solve(filter(self.known, runs), self.of)
+        return spread(found) if found else (math.nan,) * 3
+
     def text(self, value: float) -> str:
+        if math.isnan(value):
+            return NOT_MEASURED
         return "not reached" if value == NEVER else f"{value:,.{self.digits}f}"
 
 
-FRAMES = Cost("frames", lambda run: run["frames"])
-SECONDS = Cost("seconds", lambda run: run["seconds"], 1)
-WITH_VALIDATION = Cost("seconds with validation", SECONDS.of, 1)
-TRAINING = Cost("seconds of training", lambda run: run["seconds"] - run["validation_seconds"], 1)
+RETURN = Cost("return in the exam", ("test_return",), lambda run: run["test_return"])
+FRAMES = Cost("frames", ("frames",), lambda run: run["frames"])
+SECONDS = Cost("seconds", ("seconds",), lambda run: run["seconds"], 1)
+WITH_VALIDATION = Cost("seconds with validation", SECONDS.facts, SECONDS.of, 1)
+TRAINING = Cost(
+    "seconds of training",
+    ("seconds", "validation_seconds"),
+    lambda run: run["seconds"] - run["validation_seconds"],
+    1,
+)
 
 
 def svg(figure: Figure) -> bytes:
@@ -70,37 +97,37 @@ def heights(row: int, count: int) -> np.ndarray:
 # Runs: every seed a point
 
 
-def draw_points(axes: Axes, arms: Mapping[str, Mapping[str, dict]], cost: Callable[[dict], float]) -> None:
-    """Every run of every arm at what it cost: solved ones as dots, failed ones as crosses."""
+def draw_points(axes: Axes, arms: Mapping[str, Mapping[str, dict]], cost: Cost) -> None:
+    """Every run of every arm at what it cost, if known: solved ones as dots, failed ones as crosses."""
     for row, (name, runs) in enumerate(arms.items()):
-        places = heights(row, len(runs))
+        points = [(run, y) for run, y in zip(runs.values(), heights(row, len(runs)), strict=True) if cost.known(run)]
         for solved, style in [
             (True, {"marker": "o", "color": PALETTE["blue"], "s": 18, "alpha": 0.7, "linewidths": 0}),
             (False, {"marker": "x", "color": PALETTE["vermillion"], "s": 30}),
         ]:
-            chosen = [(cost(run), y) for run, y in zip(runs.values(), places, strict=True) if is_solved(run) is solved]
+            chosen = [(cost.of(run), y) for run, y in points if is_solved(run) is solved]
             if chosen:
                 axes.scatter(*zip(*chosen, strict=True), gid=f"{name}: {'solved' if solved else 'failed'}", **style)
 
 
 def draw_returns(axes: Axes, arms: Mapping[str, Mapping[str, dict]]) -> None:
-    draw_points(axes, arms, lambda run: run["test_return"])
+    draw_points(axes, arms, RETURN)
     for row, runs in enumerate(arms.values()):
         returns = [run["test_return"] for run in runs.values()]
         low, high = bootstrap_interval(returns)
         axes.plot([low, high], [row, row], color="black", linewidth=1.5)
         axes.plot(interquartile_mean(returns), row, marker="D", color="black", markersize=6)
     axes.axvline(SOLVED, color="black", linestyle="--", linewidth=1)
-    axes.set(xlim=(0, FULL_RETURN * 1.03), xlabel="return in the exam")
+    axes.set(xlim=(0, FULL_RETURN * 1.03), xlabel=RETURN.label)
 
 
 def draw_cost(axes: Axes, arms: Mapping[str, Mapping[str, dict]], cost: Cost) -> None:
-    draw_points(axes, arms, cost.of)
+    draw_points(axes, arms, cost)
     axes.set(xscale="log", xlabel=f"{cost.label} to solve it")
     plain_log(axes.xaxis)
     edge = axes.get_xlim()[1]
     for row, runs in enumerate(arms.values()):
-        low, median, high = spread(to_solve(runs.values(), cost.of))
+        low, median, high = cost.spread(runs.values())
         if low < NEVER:
             axes.plot([low, min(high, edge)], [row, row], color="black", linewidth=1.5)
         if median < NEVER:
@@ -150,62 +177,12 @@ def runs_words(arms: Mapping[str, Mapping[str, dict]], costs: Sequence[Cost]) ->
     rows = []
     for name, runs in arms.items():
         returns = [run["test_return"] for run in runs.values()]
-        medians = ", ".join(f"{cost.label} {cost.text(spread(to_solve(runs.values(), cost.of))[1])}" for cost in costs)
+        medians = ", ".join(f"{cost.label} {cost.text(cost.spread(runs.values())[1])}" for cost in costs)
         rows.append(
             f"{name}: {solved_of(runs)} runs solved, returns from {min(returns):.0f} to {max(returns):.0f}, "
             f"medians to solve: {medians}"
         )
     return "Every run is a point, failed ones are crosses. " + "; ".join(rows) + "."
-
-
-# Time
-
-
-def loops_figure(repeats: Sequence[dict]) -> tuple[Figure, str]:
-    """Seconds of the lesson's loop, of SB3's and of the least possible, for the same frames and updates."""
-    use_course_style()
-    figure, axes = plt.subplots(figsize=(8, 2.6))
-    stepping, updates, ours, theirs = (
-        [repeat[name] for repeat in repeats] for name in ("raw stepping", "raw updates", "lesson", "SB3")
-    )
-    least = [a + b for a, b in zip(stepping, updates, strict=True)]
-    rows = {"the least possible": least, "lesson 07": ours, "SB3, the same recipe": theirs}
-    medians = [statistics.median(values) for values in rows.values()]
-    axes.barh(list(rows), medians, color=PALETTE["sky"])
-    for row, (name, values) in enumerate(rows.items()):
-        label = f"  {medians[row]:.2f} s, {medians[row] / medians[0]:.1f} x"
-        axes.text(max(values), row, label, verticalalignment="center")
-        axes.scatter(values, heights(row, len(values)), color="black", s=9, gid=name, zorder=3)
-    axes.set(
-        xlabel="seconds without validation (a dot: one repeat)", xlim=(0, 1.35 * max(max(v) for v in rows.values()))
-    )
-    axes.invert_yaxis()
-    axes.grid(axis="y", visible=False)
-    words = ", ".join(f"{name} {median:.2f}" for name, median in zip(rows, medians, strict=True))
-    return figure, f"Bars. Median seconds for the same frames and updates: {words}."
-
-
-def shares(repeats: Sequence[dict]) -> dict[str, tuple[float, float]]:
-    """For each part its mean seconds in a run, and its share of all seconds of all runs."""
-    total = sum(repeat["run"]["seconds"] for repeat in repeats)
-    spent = {
-        name: sum(repeat["run"]["parts"].get(name, 0.0) for repeat in repeats) for name in repeats[0]["run"]["parts"]
-    }
-    return {name: (seconds / len(repeats), seconds / total) for name, seconds in spent.items()}
-
-
-def parts_figure(repeats: Sequence[dict]) -> tuple[Figure, str]:
-    """Where the seconds of a run go, part by part."""
-    use_course_style()
-    found = shares(repeats)
-    figure, axes = plt.subplots(figsize=(8, 4.2))
-    bars = axes.barh(list(found), [100 * share for _, share in found.values()], color=PALETTE["sky"])
-    axes.bar_label(bars, [f"{seconds:.2f} s, {100 * share:.0f} %" for seconds, share in found.values()], padding=4)
-    axes.set(xlabel="share of a run's seconds (%)", xlim=(0, 125 * max(share for _, share in found.values())))
-    axes.invert_yaxis()
-    axes.grid(axis="y", visible=False)
-    words = ", ".join(f"{name} {100 * share:.0f} %" for name, (_, share) in found.items())
-    return figure, f"Bars. Share of a run's seconds: {words}."
 
 
 # Growth
@@ -233,16 +210,6 @@ def draw_growth(axes: Axes, arms: Mapping[str, Mapping[str, dict]], fact: str) -
     return words
 
 
-def environments_figure(arms: Mapping[str, Mapping[str, dict]]) -> tuple[Figure, str]:
-    use_course_style()
-    figure, axes = plt.subplots(figsize=(9, 4.2))
-    words = draw_growth(axes, arms, "frames_per_second")
-    axes.yaxis.set_major_locator(LogLocator())
-    axes.set(xlabel="copies of the environment", ylabel="frames per second")
-    axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
-    return figure, f"Lines. Frames per second over copies of the environment: {'; '.join(words)}."
-
-
 def updates_figure(arms: Mapping[str, Mapping[str, dict]]) -> tuple[Figure, str]:
     """Time of an update over batch size and over width; arms named `setting` or `setting, device`."""
     use_course_style()
@@ -257,26 +224,3 @@ def updates_figure(arms: Mapping[str, Mapping[str, dict]]) -> tuple[Figure, str]
             axes.legend(frameon=False)
     grid.flat[0].set_ylabel("milliseconds of an update")
     return figure, f"Lines. Milliseconds of one update: {'; '.join(words).replace('_', ' ')}."
-
-
-def notebooks_figure(arms: Mapping[str, Mapping[str, dict]]) -> tuple[Figure, str]:
-    """Seconds and peak memory of each notebook, every repeat a dot."""
-    use_course_style()
-    figure, grid = plt.subplots(1, 2, figsize=(10, 1.2 + 0.36 * len(arms)), sharey=True)
-    for axes, fact, label in zip(grid, ("seconds", "peak_mb"), ("seconds", "peak memory (MB)"), strict=True):
-        values = [[run[fact] for run in runs.values()] for runs in arms.values()]
-        bars = axes.barh(list(arms), [statistics.median(repeats) for repeats in values], color=PALETTE["sky"])
-        axes.bar_label(bars, fmt="{:.0f}", padding=8)
-        for row, repeats in enumerate(values):
-            axes.scatter(repeats, heights(row, len(repeats)), color="black", s=9, zorder=3)
-        axes.set(xlabel=label, xlim=(0, 1.2 * max(map(max, values))))
-        axes.grid(axis="y", visible=False)
-    grid[0].invert_yaxis()
-    words = "; ".join(
-        f"{stem} {median_of(runs, 'seconds'):.0f} s, {median_of(runs, 'peak_mb'):.0f} MB" for stem, runs in arms.items()
-    )
-    return figure, f"Bars. Median seconds and peak memory of each notebook: {words}."
-
-
-def median_of(runs: Mapping[str, dict], fact: str) -> float:
-    return statistics.median(run[fact] for run in runs.values())

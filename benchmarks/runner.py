@@ -12,7 +12,7 @@ from multiprocessing.connection import wait
 
 from tqdm import tqdm
 
-from benchmarks import store
+from benchmarks import fingerprint, store
 from benchmarks.group import Group
 
 # For this process and all it starts, before any of them imports torch.
@@ -74,11 +74,18 @@ def run(
         return []
     if fresh:
         results.runs.pop(name, None)
-    forgotten = results.begin(name, list(group.arms()), store.environment(group.code(), command))
+    stamp = store.environment(group.code(), fingerprint.measuring_code(group.measure), command)
+    forgotten = results.begin(name, list(group.arms()), stamp, only_seconds=group.only_seconds)
     if forgotten:
-        print(f"{name}: {forgotten} runs forgotten: made by other code, with other versions or on another CPU")
+        and_cpu = " or on another CPU" if group.only_seconds else ""
+        print(f"{name}: {forgotten} runs forgotten: made by other code, with other versions{and_cpu}")
     jobs = group.jobs(count or group.repeats)
     todo = [job for job in jobs if not results.has(name, *job)]
+    if todo and name in results.without_seconds:
+        print(
+            f"{name}: the stored seconds are of {store.machine_words(results.stamps[name])}; new runs are kept without "
+            "theirs (--fresh measures all of them here)"
+        )
     with tqdm(total=len(jobs), initial=len(jobs) - len(todo), desc=name, unit="run", file=sys.stdout) as bar:
         return work(groups, name, todo, results, bar, group, workers) if todo else []
 

@@ -14,7 +14,9 @@ ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 PACKAGES = ["torch", "torchrl", "tensordict", "gymnasium", "numpy", "stable-baselines3"]
 DEPTH = 4  # {"runs": {group: {arm: {key: one run per line}}}}
-SAYS_NOTHING_OF_THE_RUNS = {"date", "command"}
+MACHINE = ("cpu", "cores", "gpu")
+ELSEWHERE = "later runs, without their seconds, on"
+SAYS_NOTHING_OF_THE_RUNS = {"date", "command", ELSEWHERE}
 
 
 class Store:
@@ -33,39 +35,54 @@ class Store:
         # Before groups had a stamp each, there was one flat stamp; it says nothing of a single group.
         self.stamps = {group: stamp for group, stamp in stamps.items() if isinstance(stamp, dict)}
         self.runs = found.get("runs", {})
+        self.without_seconds: set[str] = set()  # groups whose seconds are of another machine
 
-    def begin(self, group: str, arms: list[str], stamp: dict) -> int:
+    def begin(self, group: str, arms: list[str], stamp: dict, *, only_seconds: bool = False) -> int:
         """Get ready for more runs of a group.
 
-        Runs made by other code, with other versions or on another CPU are forgotten: a median over both would mean
-        nothing. So are arms that no longer exist.
+        Runs made by other code or with other versions are forgotten: a median over both would mean nothing. So are
+        arms that no longer exist. Another machine alone leaves frames and success as they are. Seconds stay those of
+        the machine that was first: runs added on another one are stored without theirs (facts called `seconds` or
+        `..._seconds`), so that no reader of the file can mix them. Where there is nothing but seconds, the runs of
+        another machine are forgotten.
 
         Args:
             group: the group's name.
             arms: its arms, in the order in which they are stored and shown.
             stamp: what the new runs will be measured with.
+            only_seconds: as in `Group`.
 
         Returns:
             The number of runs forgotten.
         """
-        old = self.runs.get(group, {})
-        keep = same_conditions(self.stamps.get(group, {}), stamp)
+        old, before = self.runs.get(group, {}), self.stamps.get(group, {})
+        here = machine(before) == machine(stamp)
+        keep = same_conditions(before, stamp) and (here or not only_seconds)
         self.runs[group] = {arm: old.get(arm, {}) if keep else {} for arm in arms}
+        kept = sum(map(len, self.runs[group].values()))
+        self.without_seconds.discard(group)
+        if kept:
+            others = before.get(ELSEWHERE, [])
+            if not here:
+                self.without_seconds.add(group)
+                others = list(dict.fromkeys([*others, machine_words(stamp)]))
+            stamp = {key: fact for key, fact in stamp.items() if key not in MACHINE} | machine(before)
+            stamp |= {ELSEWHERE: others} if others else {}
         self.stamps[group] = stamp
-        return sum(map(len, old.values())) - sum(map(len, self.runs[group].values()))
+        return sum(map(len, old.values())) - kept
 
     def has(self, group: str, arm: str, key: int) -> bool:
         return str(key) in self.runs.get(group, {}).get(arm, {})
 
     def add(self, group: str, key: int, results: dict[str, dict]) -> None:
-        """Store what one job found, one result per arm, and write the file.
+        """Store what one job found, one result per arm, and write the file; `begin` says when without its seconds.
 
         Raises:
             ValueError: a result holds a number that JSON has no word for (not a number, infinite).
         """
         for arm, result in results.items():
             runs = self.runs[group].setdefault(arm, {})
-            runs[str(key)] = result
+            runs[str(key)] = frames_and_success(result) if group in self.without_seconds else result
             self.runs[group][arm] = dict(sorted(runs.items(), key=lambda item: int(item[0])))
         self.write()
 
@@ -97,16 +114,40 @@ def pretty(value: object, depth: int = DEPTH, indent: str = "") -> str:
 
 
 def same_conditions(one: dict, other: dict) -> bool:
-    """Can runs with these two stamps stand in one table?"""
-    bare = [{key: fact for key, fact in stamp.items() if key not in SAYS_NOTHING_OF_THE_RUNS} for stamp in (one, other)]
+    """Can frames and success of runs with these two stamps stand in one table?"""
+    left_out = {*SAYS_NOTHING_OF_THE_RUNS, *MACHINE}
+    bare = [{key: fact for key, fact in stamp.items() if key not in left_out} for stamp in (one, other)]
     return bare[0] == bare[1]
 
 
-def environment(code: str, command: str) -> dict:
+def machine(stamp: dict) -> dict:
+    """The part of a stamp that seconds are bound to."""
+    return {key: stamp[key] for key in MACHINE if key in stamp}
+
+
+def machine_words(stamp: dict) -> str:
+    return f"{stamp['cpu']} ({stamp['cores']} cores)" + (f", {stamp['gpu']}" if "gpu" in stamp else "")
+
+
+def is_seconds(fact: str) -> bool:
+    return fact == "seconds" or fact.endswith("_seconds")
+
+
+def has_seconds(run: dict) -> bool:
+    return any(map(is_seconds, run))
+
+
+def frames_and_success(run: dict) -> dict:
+    """A run without the facts that are bound to the machine it ran on."""
+    return {fact: value for fact, value in run.items() if not is_seconds(fact)}
+
+
+def environment(code: str, measured_by: str, command: str) -> dict:
     """What runs are measured with.
 
     Args:
         code: the text of the code under test; its hash is kept.
+        measured_by: the hash of the code that measures.
         command: what to type to measure again.
     """
     found = {name: installed(name) for name in PACKAGES}
@@ -115,10 +156,15 @@ def environment(code: str, command: str) -> dict:
         "cpu": cpu_name(),
         "cores": os.cpu_count(),
         **gpu_name(),
-        "code": hashlib.sha256(code.encode()).hexdigest()[:12],
+        "code": hash_of(code),
+        "measured by": measured_by,
         "date": date.today().isoformat(),
         "command": command,
     }
+
+
+def hash_of(code: str) -> str:
+    return hashlib.sha256(code.encode()).hexdigest()[:12]
 
 
 def installed(package: str) -> str | None:

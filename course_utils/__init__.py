@@ -17,7 +17,7 @@ _HOME = {
     "LivePlot": "views.live_plot",
     "PALETTE": "views.plotting",
     "ReplayLens": "views.replay_lens",
-    "ask_for_extra": "machine.doctor",
+    "ask_for_extra": "machine.extras",
     "check": "exercises.checking",
     "choose_device": "machine.device",
     "diagnose": "machine.doctor",

@@ -123,7 +123,9 @@ show_progress()
 # - **A cell never ends**: press the square (■) to interrupt it.
 # - **You broke your copy**: rename your notebook; the next `make lab` (the command that
 #   starts the course on your own machine) puts a fresh one beside it. On Colab, open the lesson
-#   again from its badge.
+#   again from where you had it.
+# - **You are on Colab**: {{colab}} What is newer there is tried
+#   by the first cell, which says what came of it.
 # - **Something on the machine is missing**: `diagnose()`, above.
 # - **A word is new**: the glossary, linked at the top of each lesson.
 # - **None of this helps**: open an issue in the course's repository, with the output of `diagnose()`.

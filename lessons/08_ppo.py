@@ -705,7 +705,7 @@ native = TransformedEnv(PendulumEnv(device=device), AsGymnasium())
 # pendulum; `set_state=False` asks for a random start.)
 
 # %% tags=["look"]
-states = native.reset(native.gen_params(batch_size=[500]), set_state=False)
+states = native.reset(native.gen_params(batch_size=[500], device=device), set_state=False)
 states["thdot"].uniform_(-8, 8)  # all speeds there are: a start has -1 to 1 only
 stepped = native.step(native.rand_action(states)).cpu()
 judge = gym.make("Pendulum-v1").unwrapped
@@ -732,7 +732,8 @@ pendulum = Settings(
 def pendulum_batches(run):
     native.set_seed(run.seed)
     for _ in range(run.settings.batches):
-        start = native.reset(native.gen_params(batch_size=[run.settings.envs]), set_state=False)
+        params = native.gen_params(batch_size=[run.settings.envs], device=device)
+        start = native.reset(params, set_state=False)
         with torch.no_grad(), set_exploration_type(ExplorationType.RANDOM):
             batch = native.rollout(
                 run.settings.steps, run.actor, auto_reset=False, tensordict=start

@@ -1,6 +1,8 @@
 """Sphinx's settings for the course's web pages. Its sources are a copy that tools/site.py makes: `make site`."""
 
-from tools.notebooks import repository
+from tools.course import publication
+
+published = publication()
 
 project = html_title = "TorchRL course"
 language = "en"
@@ -13,9 +15,7 @@ myst_heading_anchors = 6
 
 html_theme = "sphinx_book_theme"
 html_theme_options = {
-    "repository_url": repository(),
-    "repository_branch": "main",
-    "use_repository_button": True,
+    **({"repository_url": published.address, "use_repository_button": True} if published else {}),
     # It offers the copy's file, whose links lead to pages of the site.
     "use_download_button": False,
     # The book theme has its search in the side bar.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
@@ -19,9 +20,23 @@ def no_figure_is_left_open():
         pyplot.close("all")
 
 
+def pytest_addoption(parser):
+    parser.addoption("--lesson", metavar="NN", help="only the tests that are about this lesson, such as 09")
+
+
+def is_about(nodeid: str, lesson: str) -> bool:
+    """Is it a test of `test_lesson_09.py`, or is its parameter a file of lesson 09 or its exercise, such as 9.2?"""
+    its_file = f"/test_lesson_{lesson}" in nodeid or re.search(rf"[\[/-]{lesson}_[a-z]", nodeid)
+    return bool(its_file or "tests/exercises/" in nodeid and re.search(rf"[\[-]{int(lesson)}\.\d", nodeid))
+
+
 @pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items):
+def pytest_collection_modifyitems(config, items):
     """What takes long is started first, so that no process is left with it alone at the end; what is fast, last."""
+    if lesson := config.getoption("--lesson"):
+        others = [item for item in items if not is_about(item.nodeid, lesson)]
+        config.hook.pytest_deselected(items=others)
+        items[:] = [item for item in items if is_about(item.nodeid, lesson)]
 
     def turn(item):
         return 0 if item.get_closest_marker("slow") else 1 if item.path.suffix == ".ipynb" else 2

@@ -15,7 +15,7 @@ from course_utils.exercises.places import KNOWN_PLACES
 from course_utils.exercises.relations import RELATIONS
 from course_utils.exercises.structures import STRUCTURES
 from course_utils.exercises.swaps import known_changes
-from tools.notebooks import LESSONS, ROOT, course_of
+from tools.course import ROOT, course_of, lessons
 
 PAGE = ROOT / "docs" / "misconceptions.md"
 HEAD = """# Mistakes that learners make
@@ -59,7 +59,7 @@ def found_by_itself() -> str:
 def page() -> str:
     """The whole page."""
     parts = [HEAD, found_by_itself()]
-    for lesson in sorted(LESSONS.glob("*.py")):
+    for lesson in lessons():
         if found := exercises_of(lesson.stem[:2]):
             named = titles(lesson)
             parts.append(f"## {lesson.stem[:2]} {course_of(lesson)['title']}")

@@ -11,9 +11,10 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import sys
 import tempfile
-import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 
 import jupytext
@@ -23,56 +24,42 @@ from nbformat import NotebookNode
 from tqdm import tqdm
 
 from benchmarks import results_table
+from tools import misconceptions
+from tools.course import (
+    NOTEBOOKS,
+    README,
+    ROOT,
+    LessonError,
+    course_map,
+    course_of,
+    glossary,
+    glossary_link,
+    lessons,
+    publication,
+    pyproject,
+    start_commands,
+)
 
-ROOT = Path(__file__).resolve().parents[1]
-LESSONS = ROOT / "lessons"
-NOTEBOOKS = ROOT / "notebooks"
-README = ROOT / "README.md"
-GLOSSARY = ROOT / "docs" / "glossary.md"
-MAP_BEGIN, MAP_END = "<!-- course map: made by `make notebooks` -->\n", "<!-- end of course map -->"
+CONTRIBUTING = ROOT / "docs" / "contributing.md"
+WHEEL_NAME = "torchrl_course"  # how the file that `make wheel` builds begins
 MAX_BYTES = 1_000_000
 TIMEOUT = 600  # seconds for one cell
 # Two kernels that start at the same moment can be given the same port; then one of them never answers.
 STARTS, NO_KERNEL = 3, "Kernel died before replying to kernel_info"
 
 
-class LessonError(Exception):
-    """A lesson cannot become a notebook; the message names the lesson, the cell and the fix."""
-
-
-def repository() -> str:
-    """The public address of the course, from pyproject.toml."""
-    return tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["urls"]["Repository"].rstrip("/")
-
-
-def colab_url(stem: str) -> str:
-    path = repository().removeprefix("https://github.com/")
-    return f"https://colab.research.google.com/github/{path}/blob/main/notebooks/{stem}.ipynb"
-
-
-def course_of(lesson: Path) -> dict:
-    """The `course` entry in the lesson's header: title, objectives, prerequisites, minutes.
-
-    Raises:
-        LessonError: the header or one of its entries is missing.
-    """
-    course = jupytext.read(lesson, fmt="py:percent").metadata.get("course", {})
-    missing = [key for key in ("title", "objectives", "prerequisites", "minutes") if key not in course]
-    if missing:
-        raise LessonError(f"{lesson.name}: its header has no {' and no '.join(missing)} under jupyter: course:")
-    return course
-
-
 def header(stem: str, course: dict) -> str:
     objectives = "\n".join(f"- {objective}" for objective in course["objectives"])
-    minutes = course["minutes"]
+    minutes, published = course["minutes"], publication()
+    on_colab = published.colab(stem) if published else None
+    badge_line = f"[![Open in Colab](data:image/svg+xml;base64,{badge()})]({on_colab})\n\n" if on_colab else ""
     return (
         f"# {course['title']}\n\n"
-        f"[![Open in Colab](data:image/svg+xml;base64,{badge()})]({colab_url(stem)})\n\n"
+        f"{badge_line}"
         f"**You will learn to**\n\n{objectives}\n\n"
         f"**You need** {course['prerequisites']}.\n\n"
         f"**Time** {minutes['reading']} minutes to read and run, {minutes['exercises']} for the exercises.\n\n"
-        f"New words are explained in the [glossary]({repository()}/blob/main/docs/glossary.md)."
+        f"New words are explained in the [glossary]({glossary_link()})."
     )
 
 
@@ -89,20 +76,31 @@ def badge() -> str:
 
 
 def setup_cell() -> str:
-    pythons = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["requires-python"]
-    return (
-        "# Set-up: installs what is missing here (Colab, a bare kernel); never torch, matplotlib or ipywidgets.\n"
-        "import importlib.util\n"
-        "import os\n\n"
-        'if importlib.util.find_spec("course_utils") is None:\n'
-        f'    course = os.environ.get("COURSE_SOURCE", "git+{repository()}")\n'
-        '    %pip install --quiet --no-deps "{course}"\n'
-        "    importlib.invalidate_caches()\n"
-        '    if importlib.util.find_spec("course_utils") is None:\n'
-        f'        raise ImportError("pip\'s lines above say why. The course needs a network and Python {pythons}.")\n\n'
-        "from course_utils import install_missing\n\n"
-        "install_missing()"
-    )
+    """The first code cell: fetches the course where it is missing, from a wheel beside the notebook or its address."""
+    published, pythons = publication(), pyproject()["project"]["requires-python"]
+    source = f'"{published.requirement}"' if published else "None"
+    return f'''
+# Set-up: installs what is missing here (Colab, a bare kernel); never torch, matplotlib or ipywidgets.
+import importlib.util
+from pathlib import Path
+
+if importlib.util.find_spec("course_utils") is None:
+    wheels = sorted(Path.cwd().glob("{WHEEL_NAME}-*.whl"), key=lambda file: file.stat().st_mtime)
+    course = wheels[-1] if wheels else {source}
+    if course is None:
+        raise ImportError(
+            "The course is not installed, and this copy of it has no public address. In the course's folder, "
+            "`make wheel` builds one file: put it beside this notebook (Colab: Files, Upload), and run this cell again."
+        )
+    %pip install --quiet --no-deps "{{course}}"
+    importlib.invalidate_caches()
+    if importlib.util.find_spec("course_utils") is None:
+        raise ImportError("pip's lines above say why. The course needs a network and Python {pythons}.")
+
+from course_utils import install_missing
+
+install_missing()
+'''.strip()
 
 
 def cell_id(stem: str, cell: NotebookNode, taken: set[str]) -> str:
@@ -159,13 +157,15 @@ def result_table(results: str, group: str) -> str:
 
 def fill_placeholders(notebook: NotebookNode, lesson: Path) -> None:
     """Put what other lessons' headers say in place of `{{course map}}`, `{{next title}}` and `{{next file}}`,
-    and measured results in place of `{{table <results> <group>}}`.
+    measured results in place of `{{table <results> <group>}}`, and the last run on Colab in place of `{{colab}}`.
     """
     following = [other for other in lessons() if other.name > lesson.name]
     for cell in notebook.cells:
         if cell.cell_type == "markdown" and "{{" in cell.source:
             cell.source = re.sub(r"{{table (\w+) (\w+)}}", lambda found: result_table(*found.groups()), cell.source)
-            cell.source = cell.source.replace("{{course map}}", course_map(folder="").rstrip())
+            if "{{course map}}" in cell.source:  # it takes reading all lessons
+                cell.source = cell.source.replace("{{course map}}", course_map(folder="").rstrip())
+            cell.source = cell.source.replace("{{colab}}", last_run_on_colab())
             if following:
                 cell.source = cell.source.replace("{{next title}}", course_of(following[0])["title"])
                 cell.source = cell.source.replace("{{next file}}", f"{following[0].stem}.ipynb")
@@ -175,24 +175,13 @@ def fill_placeholders(notebook: NotebookNode, lesson: Path) -> None:
                 )
 
 
-def anchor(heading: str) -> str:
-    """The name under which code hosts let one link to a heading."""
-    return re.sub(r"[^\w -]", "", heading.lower()).strip().replace(" ", "-")
-
-
-def glossary() -> dict[str, str]:
-    """Where each term of the glossary is explained: {term in small letters: anchor}; a heading may name several."""
-    headings = re.findall(r"^### (.+)$", GLOSSARY.read_text(), flags=re.MULTILINE)
-    return {term.strip("` ").lower(): anchor(heading) for heading in headings for term in heading.split(",")}
-
-
 def link_terms(notebook: NotebookNode) -> None:
     """Let the first use of a term, in bold, lead to its explanation."""
-    unused = glossary()
+    unused, target = glossary(), glossary_link()
 
     def linked(found: re.Match) -> str:
         place = unused.pop(found[1].strip("`").lower(), None)
-        return f"[{found[0]}]({repository()}/blob/main/docs/glossary.md#{place})" if place else found[0]
+        return f"[{found[0]}]({target}#{place})" if place else found[0]
 
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
@@ -208,6 +197,23 @@ def same_cells(ours: NotebookNode, theirs: NotebookNode) -> bool:
     return bare(ours) == bare(theirs)
 
 
+def code_of(notebook: NotebookNode) -> list:
+    """What a run depends on: all code cells but the generated set-up."""
+    code = [cell for cell in notebook.cells if cell.cell_type == "code" and cell.id != "setup"]
+    return [(cell.id, cell.source, dict(cell.metadata)) for cell in code]
+
+
+def keep_outputs(notebook: NotebookNode, built: NotebookNode) -> bool:
+    """Take over the outputs of an earlier build if it ran the same code: a word in the text changes no output."""
+    ran = [cell for cell in built.cells if cell.cell_type == "code"]
+    executed = [cell.execution_count for cell in ran] == list(range(1, len(ran) + 1))
+    if not executed or code_of(notebook) != code_of(built):
+        return False
+    for cell, earlier in zip((c for c in notebook.cells if c.cell_type == "code"), ran, strict=True):
+        cell.outputs, cell.execution_count = earlier.outputs, earlier.execution_count
+    return True
+
+
 def is_current(lesson: Path) -> bool:
     """Is the committed notebook executed, and are its cells those of the lesson?"""
     path = NOTEBOOKS / f"{lesson.stem}.ipynb"
@@ -219,9 +225,11 @@ def is_current(lesson: Path) -> bool:
     return executed and same_cells(generate(lesson), built)
 
 
-def run_cells(notebook: NotebookNode, name: str) -> None:
+def run_cells(notebook: NotebookNode, name: str, beside: Sequence[Path] = ()) -> None:
     code = sum(cell.cell_type == "code" for cell in notebook.cells)
     with tempfile.TemporaryDirectory() as folder, tqdm(total=code, desc=name, unit="cell", file=sys.stdout) as bar:
+        for file in beside:
+            shutil.copy(file, folder)
         client = NotebookClient(
             notebook,
             timeout=TIMEOUT,
@@ -233,15 +241,15 @@ def run_cells(notebook: NotebookNode, name: str) -> None:
         client.execute(env={**os.environ, "PYTHONHASHSEED": "0"})
 
 
-def execute(notebook: NotebookNode, name: str) -> None:
-    """Run all cells in a fresh kernel and an empty folder, and keep clean outputs.
+def execute(notebook: NotebookNode, name: str, beside: Sequence[Path] = ()) -> None:
+    """Run all cells in a fresh kernel and an empty folder, but for the files `beside` it, and keep clean outputs.
 
     Raises:
         LessonError: a cell fails, or its output is not fit to be committed.
     """
     for attempt in range(STARTS):
         try:
-            run_cells(notebook, name)
+            run_cells(notebook, name, beside)
             break
         except Exception as error:
             if NO_KERNEL not in str(error) or attempt == STARTS - 1:
@@ -296,14 +304,26 @@ UNFIT = {
 }
 
 
-def build(lesson: Path) -> None:
-    """Generate, execute and write one notebook.
+def build(lesson: Path, force: bool = False) -> None:
+    """Generate, execute and write one notebook; where only its text changed, it is not executed again.
 
     Raises:
-        LessonError: as `generate` and `execute`, or the notebook is over 1 MB.
+        LessonError: as `generate`, `execute` and `write`.
     """
-    notebook = generate(lesson)
-    execute(notebook, lesson.stem)
+    notebook, path = generate(lesson), NOTEBOOKS / f"{lesson.stem}.ipynb"
+    if not force and path.exists() and keep_outputs(notebook, nbformat.read(path, as_version=4)):
+        print(f"{lesson.stem}: new text, outputs as they were")
+    else:
+        execute(notebook, lesson.stem)
+    write(notebook, lesson)
+
+
+def write(notebook: NotebookNode, lesson: Path) -> None:
+    """Write a lesson's executed notebook.
+
+    Raises:
+        LessonError: it is over 1 MB.
+    """
     text = nbformat.writes(notebook) + "\n"
     if len(text) > MAX_BYTES:
         raise LessonError(
@@ -312,47 +332,71 @@ def build(lesson: Path) -> None:
     (NOTEBOOKS / f"{lesson.stem}.ipynb").write_text(text)
 
 
-def lessons() -> list[Path]:
-    return sorted(LESSONS.glob("*.py"))
+def how_to_get_it() -> str:
+    """What the README says first."""
+    where = "" if publication() else "In the folder of the course:\n\n"
+    return f"{where}```bash\n{start_commands()}\n```\n"
 
 
-def course_map(folder: str = "notebooks/") -> str:
-    """The table of lessons, from the lessons' headers, with links into `folder`."""
-    rows, total = ["| lesson | what you will learn | minutes | |", "| --- | --- | --- | --- |"], 0
-    for lesson in lessons():
-        course = course_of(lesson)
-        total += sum(course["minutes"].values())
-        rows.append(
-            f"| [{lesson.stem[:2]} {course['title']}]({folder}{lesson.stem}.ipynb) | {course['objectives'][0]} | "
-            f"{sum(course['minutes'].values())} | [Colab]({colab_url(lesson.stem)}) |"
-        )
-    return "\n".join([*rows, f"| | all together | {total} | |"]) + "\n"
+def last_run_on_colab() -> str:
+    """One sentence on the last `make colab`."""
+    record = json.loads((ROOT / "course_utils" / "machine" / "colab.json").read_text())
+    return (
+        f"All {len(record['seconds'])} notebooks were last run with what Colab carries on {record['run']}: "
+        f"its published list of {record['list']}, Python {record['python']} and torch {record['torch']} among it."
+    )
 
 
-def readme_with_map(text: str) -> str:
-    """The README's text with the address to clone and the course map between its two markers brought up to date."""
-    clone = f"git clone {repository()}\ncd {repository().rsplit('/', 1)[1]}\n"
-    before, rest = re.sub(r"git clone \S+\ncd \S+\n", clone, text).split(MAP_BEGIN)
-    return before + MAP_BEGIN + course_map() + MAP_END + rest.split(MAP_END)[1]
+def filled(text: str, generated: dict[str, str]) -> str:
+    """A document with what is generated put between `<!-- NAME: ... -->` and `<!-- end of NAME -->`.
+
+    Raises:
+        LessonError: a place for one of them is missing.
+    """
+    for name, content in generated.items():
+        place = re.search(rf"(<!-- {name}: [^\n]*-->\n).*?(?=<!-- end of {name} -->)", text, flags=re.DOTALL)
+        if not place:
+            raise LessonError(
+                f"The document has no place for {name!r}: <!-- {name}: made by ... -->, <!-- end of ... -->."
+            )
+        text = text[: place.start()] + place[1] + content + text[place.end() :]
+    return text
+
+
+def readme(text: str) -> str:
+    """The README with what other places know brought up to date."""
+    generated = {"how to get it": how_to_get_it(), "course map": course_map(), "colab": last_run_on_colab() + "\n"}
+    return filled(text, generated)
+
+
+def build_all(force: bool = False) -> None:
+    """Build the notebooks whose lesson changed (all of them with `force`), and the documents that quote the lessons.
+
+    Ends the program with the sentence of the first lesson that cannot be built.
+    """
+    NOTEBOOKS.mkdir(exist_ok=True)
+    try:
+        for lesson in lessons():
+            if force or not is_current(lesson):
+                build(lesson, force)
+            else:
+                print(f"{lesson.stem}: unchanged")
+    except LessonError as error:
+        sys.exit(f"\n{error}")
+    write_documents()
+
+
+def write_documents() -> None:
+    """Bring the documents that quote the lessons up to date."""
+    README.write_text(readme(README.read_text()))
+    CONTRIBUTING.write_text(filled(CONTRIBUTING.read_text(), {"colab": last_run_on_colab() + "\n"}))
+    misconceptions.write()
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--force", action="store_true", help="rebuild all, not only what changed")
-    force = parser.parse_args().force
-    NOTEBOOKS.mkdir(exist_ok=True)
-    try:
-        for lesson in lessons():
-            if force or not is_current(lesson):
-                build(lesson)
-            else:
-                print(f"{lesson.stem}: unchanged")
-    except LessonError as error:
-        sys.exit(f"\n{error}")
-    README.write_text(readme_with_map(README.read_text()))
-    from tools import misconceptions  # it needs what is defined here
-
-    misconceptions.write()
+    build_all(parser.parse_args().force)
 
 
 if __name__ == "__main__":

@@ -20,12 +20,13 @@ import yaml
 from nbformat import NotebookNode
 
 from tools import slides
-from tools.notebooks import ROOT, course_of, lessons, repository
+from tools.course import ROOT, course_of, lessons, publication
 
 SETTINGS = ROOT / "site"
 TARGET = ROOT / "build" / "site"
 WORK = ROOT / "build" / "site-work"
 HOME = "index.md"
+NOWHERE = "not-on-the-site"
 LINK = re.compile(r"(?<=\]\()[^()\s]+(?=\))")
 PICTURE = re.compile(r"!\[([^\]]*)\]\((data:[^)]+)\)")
 MINUTES = re.compile(r"^(#+ .+?)  \(((?:about )?\d+ min.*)\)$", re.MULTILINE)
@@ -45,7 +46,9 @@ def sources() -> dict[str, Path]:
 
 
 def relinked(text: str, place: str, places: dict[str, Path]) -> str:
-    """Markdown whose links lead to pages of the site where there is one, else to the repository.
+    """Markdown whose links lead to pages of the site where there is one, else to the repository's.
+
+    Without an address of the repository, words that linked to its other files are left as words.
 
     Args:
         text: the Markdown.
@@ -54,7 +57,8 @@ def relinked(text: str, place: str, places: dict[str, Path]) -> str:
     """
     folder = places[place].relative_to(ROOT).parent.as_posix()
     on_site = {path.relative_to(ROOT).as_posix(): to for to, path in places.items()}
-    public = re.compile(re.escape(repository()) + r"/(?:blob|tree)/main/")
+    published = publication()
+    public = re.compile(re.escape(published.address) + r"/(?:blob|tree)/\w+/" if published else r"(?!)")
 
     def leads_to(found: re.Match) -> str:
         address, mark, part = public.sub("/", found[0]).partition("#")
@@ -63,9 +67,9 @@ def relinked(text: str, place: str, places: dict[str, Path]) -> str:
             return found[0]
         if file in on_site:
             return relpath(on_site[file], PurePosixPath(place).parent) + mark + part
-        return f"{repository()}/{'tree' if (ROOT / file).is_dir() else 'blob'}/main/{file}{mark}{part}"
+        return published.page(file) + mark + part if published else NOWHERE
 
-    return LINK.sub(leads_to, text)
+    return re.sub(rf"\[([^\[\]]*)\]\({NOWHERE}\)", r"\1", LINK.sub(leads_to, text))
 
 
 def readable(text: str) -> str:

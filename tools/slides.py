@@ -19,7 +19,7 @@ from pathlib import Path
 import nbformat
 
 from tools import browser
-from tools.notebooks import repository
+from tools.course import start_commands
 
 ROOT = Path(__file__).resolve().parents[1]
 SLIDES = ROOT / "slides"
@@ -85,12 +85,12 @@ def picture_tag(label: str, address: str) -> str:
 
 
 def expand(text: str) -> str:
-    """A deck with its pictures written into it, and the course's address in place of `{{repository}}`.
+    """A deck with its pictures written into it, and the commands that open the course in place of `{{start commands}}`.
 
     Raises:
         SlideError: as `picture_tag`.
     """
-    return PICTURE.sub(lambda found: picture_tag(*found.groups()), text.replace("{{repository}}", repository()))
+    return PICTURE.sub(lambda found: picture_tag(*found.groups()), text.replace("{{start commands}}", start_commands()))
 
 
 def marp(*arguments: str) -> None:

@@ -11,6 +11,7 @@ import torch
 from tensordict import TensorDictBase
 
 ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth")
+OTHER_ENTRIES = "The entries are not those asked for"
 VALUES_ARE_RIGHT = "The values are right"
 SMALL = 3  # so many numbers in a tuple or list are told apart by name; more of them are one row
 
@@ -233,7 +234,7 @@ def other_names(want: set, got: set, quoted: Callable[[Any], str]) -> str:
         )
         if names
     ]
-    return f"The entries are not those asked for: {'; '.join(found)}." if found else ""
+    return f"{OTHER_ENTRIES}: {'; '.join(found)}." if found else ""
 
 
 def another_row(want: tuple | list, got: Any, rules: Rules) -> str:

@@ -18,19 +18,26 @@ KNOWN_OF_INPUTS = (
     "the result stays the same whatever an input is that it should depend on",
     "the result changes with an input that it should not depend on",
     "the function draws random numbers of its own",
+    "the function keeps something from call to call",
 )
 TRIED = 3  # so often an input is exchanged
 
 
-def is_random(exercise: Exercise, answer: Callable, draws: Draws) -> bool:
-    """Does the answer, unlike the reference, give something else for the same input each time?"""
+def asked_again(exercise: Exercise, answer: Callable, draws: Draws) -> str:
+    """That the answer, unlike the reference, gives something else for the same input each time; or nothing."""
     inputs, seed, want, got = draws[0]
     if difference(got, got, exercise.rules):  # it cannot even be compared with itself
-        return False
-    again = run_limited(exercise, answer, copy.deepcopy(inputs), seed + 1)
-    if not isinstance(again, Success) or not difference(got, again.value, exercise.rules):
-        return False
-    return not difference(want, call(exercise, exercise.reference, inputs, seed + 1), exercise.rules)
+        return ""
+    if difference(want, call(exercise, exercise.reference, inputs, seed + 1), exercise.rules):
+        return ""
+    for other, words in (
+        (seed, "it keeps something from call to call. Make all it needs inside of it."),
+        (seed + 1, "it draws random numbers of its own."),
+    ):
+        again = run_limited(exercise, answer, copy.deepcopy(inputs), other)
+        if isinstance(again, Success) and difference(got, again.value, exercise.rules):
+            return f"Asked twice, your function gives two results for the same input: {words}"
+    return ""
 
 
 def overlooked(exercise: Exercise, answer: Callable, draws: Draws) -> tuple[list[str], list[str]]:

@@ -14,8 +14,17 @@ import torch
 
 from course_utils.exercises.asking import Draws, would_be_right
 from course_utils.exercises.cases import Case, as_tensor, flat
-from course_utils.exercises.comparing import VALUES_ARE_RIGHT, Part, Unusable, WithGradient, close, difference, parts
-from course_utils.exercises.dependence import is_random, overlooked
+from course_utils.exercises.comparing import (
+    OTHER_ENTRIES,
+    VALUES_ARE_RIGHT,
+    Part,
+    Unusable,
+    WithGradient,
+    close,
+    difference,
+    parts,
+)
+from course_utils.exercises.dependence import asked_again, overlooked
 from course_utils.exercises.examples import example
 from course_utils.exercises.exercise import Exercise
 from course_utils.exercises.places import EXACTLY, THERE, where
@@ -60,8 +69,8 @@ def related(exercise: Exercise, answer: Callable, draws: Draws, split: list[list
     """What holds in every draw, as a sentence; empty where nothing simple does."""
     until = time.thread_time() + SECONDS
     failing = [place for place, found in enumerate(split) if any(part.words for part in found)]
-    if len(draws) > 1 and is_random(exercise, answer, draws):
-        return "Your function draws random numbers of its own: asked twice, it gives two results for the same input."
+    if again := asked_again(exercise, answer, draws):
+        return again
     if as_tensor(draws[0][3]) is None and always_the_same(exercise, draws):
         return "Your function gives the same result for every input. Use what it is given."
     values = [(unwrapped(draws[place][2]), unwrapped(draws[place][3])) for place in failing]
@@ -69,6 +78,8 @@ def related(exercise: Exercise, answer: Callable, draws: Draws, split: list[list
         return words
     names = tuple(part.name for part in split[0])
     wrong = [place for place in range(len(names)) if any(len(f) > place and f[place].words for f in split)]
+    if any(part.words.startswith(OTHER_ENTRIES) for found in split for part in found):
+        return ""  # which entries are missing says more than what they would have held
     cases = {place: cases_of(draws, split, place) for place in wrong}
     if not any(cases.values()):
         if swapped := next(would_be_right(exercise, draws, split, None, until), ""):
@@ -85,7 +96,11 @@ def related(exercise: Exercise, answer: Callable, draws: Draws, split: list[list
         if not any(found.values()) and (looked := looks_at(exercise, answer, draws)):
             seen = next(where(cases[wrong[0]], until=until + SECONDS), "") if len(wrong) == 1 else ""
             seen = seen.format(Yours=each_of([names[wrong[0]]]))
-            told = seen if THERE in seen else " ".join(filter(None, [looked, seen if EXACTLY in seen else ""]))
+            told = (
+                seen
+                if THERE in seen
+                else " ".join(filter(None, [looked, seen if any(exactly in seen for exactly in EXACTLY) else ""]))
+            )
             return told + others(names, wrong)
         for place in wrong:
             found[place] = found[place] or alone(exercise, draws, split, place, cases[place], len(wrong), until)
@@ -239,5 +254,5 @@ def in_which(draws: Draws, split: list[list[Part]]) -> str:
         Case(flat(inputs), torch.tensor(0.0), torch.tensor(float(place in failing)))
         for place, (inputs, _, _, _) in enumerate(draws)
     ]
-    found = next(where(cases, what=False), "").format(Yours="This")
+    found = next(where(cases, what=False), "").format(Yours="It")
     return f" {found}" if found else f" (Right in {len(draws) - len(failing)} of {len(draws)} draws.)"

@@ -8,6 +8,7 @@ import torch
 
 from course_utils.exercises.cases import Case, fitted, same
 
+ADDED, AVERAGED = "as if you added up where a mean belongs", "as if you took the mean where a sum belongs"
 ENOUGH = 4  # so few values prove no factor: a line goes through any two points
 
 # What a learner's values may be of the right ones, as it stands in "it is ...".
@@ -164,9 +165,9 @@ def times(factor: float) -> str:
 def sizes(factor: float, cases: list[Case]) -> str:
     """Which input has so many values, in brackets; empty where none has."""
     count = factor if abs(factor) > 1 else 1 / factor
-    for name, value in cases[0].inputs.items():
+    for name, value in cases[0].inputs.items() if count > 2.5 else ():  # every second thing has two
         if isinstance(value, torch.Tensor) and value.ndim and abs(count - value.numel()) < 1e-3 * count:
-            belongs = "a mean belongs where you add up" if abs(factor) > 1 else "a sum belongs where you take the mean"
+            belongs = ADDED if abs(factor) > 1 else AVERAGED
             return f", the number of values in {name}: {belongs}"
     return ""
 
@@ -181,9 +182,9 @@ def varying_sizes(want: torch.Tensor, got: torch.Tensor, cases: list[Case]) -> I
             continue
         row = torch.cat([torch.full((case.want.numel(),), float(n)) for case, n in zip(cases, counts, strict=True)])
         if same(got, want * row):
-            yield f"the right one times the number of values in {name}: a mean belongs where you add up"
+            yield f"the right one times the number of values in {name}: {ADDED}"
         if same(got, want / row):
-            yield f"the right one divided by the number of values in {name}: a sum belongs where you take the mean"
+            yield f"the right one divided by the number of values in {name}: {AVERAGED}"
 
 
 def number(value: torch.Tensor | float) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import time
 from collections.abc import Iterator
 
@@ -12,7 +13,9 @@ from course_utils.exercises.cases import Case, fitted
 from course_utils.exercises.formulas import number, phrase
 
 LUCK = 1e-4  # the wrong values could be there by chance: so improbable it has to be
-EXACTLY, THERE = "exactly where", "There it is"  # how it is told that a condition covers just these, and what is there
+CHOICES = 1000  # in so many ways as many values could be wrong: a condition that covers just these is no accident
+EXACTLY = ("exactly where", "in just those draws in which")
+THERE = "There it is"  # and what it is
 FEW = 3  # so few wrong values say nothing about where
 
 # What can be told, for the teachers' page.
@@ -58,24 +61,37 @@ def where(cases: list[Case], what: bool = True, until: float = float("inf")) -> 
         ):
             continue
         if inside == count:
-            if by_chance(count, total) < LUCK:
-                yield said(cases, condition, wrong, EXACTLY, what)
+            if math.comb(total, count) >= CHOICES:
+                yield said(cases, condition, wrong, True, what)
                 return
         elif (best is None or inside < best[0]) and 2 * count >= inside and (inside / total) ** count < LUCK:
             best = inside, condition
-    if best is not None:
-        yield said(cases, best[1], wrong, "only where", what)
+    if found := in_draws(cases, wrong):
+        yield said(cases, found, wrong, True, what, True)
+    elif best is not None:
+        yield said(cases, best[1], wrong, False, what)
 
 
-def by_chance(count: int, total: int) -> float:
-    """How probable it is that a condition on half of the places covers just these."""
-    return 0.5 ** min(total, 40) * 2 if 0 < count < total else 1.0
+def in_draws(cases: list[Case], wrong: list[torch.Tensor]) -> Condition | None:
+    """A condition that holds for just those draws in which something is wrong.
+
+    Draws are counted, and not their values: those of one draw are wrong together.
+    """
+    failing = [bool(place.any()) for place in wrong]
+    if math.comb(len(failing), sum(failing)) < CHOICES:
+        return None
+    return next(((words, wrong) for words, flags in of_whole_draws(cases) if flags == failing), None)
 
 
-def said(cases: list[Case], condition: Condition, wrong: list[torch.Tensor], how: str, what: bool) -> str:
+def said(
+    cases: list[Case], condition: Condition, wrong: list[torch.Tensor], exact: bool, what: bool, draws: bool = False
+) -> str:
     there = phrase(cases, wrong) if what else ""
-    here = "in the draws" if not cases[0].want.ndim else ""
-    words = f"{{Yours}} is wrong {' '.join(filter(None, [here, how]))} {condition[0]}; elsewhere it is right."
+    if cases[0].want.ndim and not draws:
+        words = f"{{Yours}} is wrong {EXACTLY[0] if exact else 'only where'} {condition[0]}; elsewhere it is right."
+    else:
+        words = f"{{Yours}} is wrong {EXACTLY[1] if exact else 'only in draws in which'} {condition[0]}; "
+        words += "in the others it is right."
     return f"{words} {THERE} {there}." if there else words
 
 
@@ -91,7 +107,6 @@ def conditions(cases: list[Case]) -> Iterator[Condition]:
     for (one, first), (other, second) in itertools.combinations(flags.items(), 2):
         yield f"{one} and {other}", [a & b for a, b in zip(first, second, strict=True)]
         yield f"{one} or {other}", [a | b for a, b in zip(first, second, strict=True)]
-    yield from of_draws(cases)
 
 
 def of_flags(cases: list[Case]) -> Iterator[Condition]:
@@ -210,12 +225,6 @@ def of_the_result(cases: list[Case]) -> Iterator[Condition]:
         yield f"the right value is {number(bottom)}, the smallest there is", [want == bottom for want in wants]
         if wants[0].ndim:
             yield "the right value is above 1", [want > 1 for want in wants]
-
-
-def of_draws(cases: list[Case]) -> Iterator[Condition]:
-    """Conditions on a draw as a whole."""
-    for words, flags in of_whole_draws(cases):
-        yield words, [torch.full(case.want.shape, flag) for case, flag in zip(cases, flags, strict=True)]
 
 
 def of_scalars(cases: list[Case]) -> Iterator[tuple[str, list[bool]]]:

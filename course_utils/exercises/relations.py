@@ -13,10 +13,10 @@ from course_utils.exercises.formulas import everywhere, phrase
 REDUCTIONS: dict[str, Callable[[torch.Tensor, int], torch.Tensor]] = {
     "mean": lambda values, dim: values.double().mean(dim),
     "sum": lambda values, dim: values.double().sum(dim) if values.dtype != torch.bool else values.sum(dim),
-    "maximum": lambda values, dim: values.amax(dim),
-    "minimum": lambda values, dim: values.amin(dim),
     "first entry": lambda values, dim: values.select(dim, 0),
     "last entry": lambda values, dim: values.select(dim, -1),
+    "maximum": lambda values, dim: values.amax(dim),
+    "minimum": lambda values, dim: values.amin(dim),
     "product": lambda values, dim: values.double().prod(dim),
     "median": lambda values, dim: values.double().median(dim).values,
     "length (`norm`)": lambda values, dim: values.double().norm(dim=dim),

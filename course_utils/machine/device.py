@@ -21,9 +21,13 @@ def is_there(device: str) -> bool:
 def choose_device(device: str | torch.device | None = None) -> torch.device:
     """Return the device to use and print one line about the choice.
 
+    It is the CPU unless somebody asks for another. The course's networks are small: moving their batches and starting
+    kernels costs a GPU more than the CPU's whole work, until somebody measures otherwise (`make bench ARGS='--groups
+    gpu'`).
+
     Args:
         device: `"cpu"`, `"cuda"`, `"cuda:1"`, `"mps"`; without it the environment variable `COURSE_DEVICE` decides,
-            and without that the first GPU, else the CPU.
+            and without that it is the CPU.
 
     Raises:
         ValueError: the device asked for does not exist here; the message says which do.
@@ -33,8 +37,11 @@ def choose_device(device: str | torch.device | None = None) -> torch.device:
         asked, reason = str(device), "asked for in the call"
     elif os.environ.get("COURSE_DEVICE"):
         asked, reason = os.environ["COURSE_DEVICE"], "asked for by COURSE_DEVICE"
+    elif there == ["cpu"]:
+        asked, reason = "cpu", "no GPU was found"
     else:
-        asked, reason = there[0], "no GPU was found" if there == ["cpu"] else "a GPU was found"
+        asked = "cpu"
+        reason = f"networks of this size are not known to be faster on {there[0]}. To try: choose_device({there[0]!r})"
     if not is_there(asked):
         raise ValueError(
             f"The device {asked!r} ({reason}) is not on this machine. Here there is: {', '.join(there)}. "

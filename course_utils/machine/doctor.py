@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
 import importlib.metadata
 import importlib.util
+import json
 import os
 import platform
 import shutil
@@ -12,19 +12,16 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from html import escape
+from pathlib import Path
 
-from course_utils.machine.install import is_newer_than_tried
+from course_utils.machine.extras import EXTRAS, extra_install, has_extra
+from course_utils.machine.install import COURSE, asked_for, is_untried, version_of
+from course_utils.machine.trial import trial_problem
 from course_utils.views.display import View
 
 FREE_GB = 1.0
-# Extras of single lessons, and modules that are there where the extra is.
-OPTIONAL = {
-    "minari": ("minari",),
-    "ray": ("ray",),
-    "rllib": ("ray", "tree"),
-    "sb3": ("stable_baselines3",),
-    "tuning": ("optuna",),
-}
+LAST_ON_COLAB = Path(__file__).with_name("colab.json")  # what `make colab` noted
+LIBRARIES = ("torch", "tensordict", "torchrl")
 SYMBOLS = {"ok": "✔", "warning": "▲", "problem": "✘"}
 
 
@@ -77,69 +74,25 @@ class Report(View):
         return "You are ready to go."
 
 
-def wanted(package: str) -> str:
-    """The version range of `package` that the course asks for, such as `torch<2.16,>=2.13`; its name if unknown."""
-    try:
-        requirements = importlib.metadata.requires("torchrl-course") or []
-    except importlib.metadata.PackageNotFoundError:
-        return package
-    from packaging.requirements import Requirement
-
-    for requirement in map(Requirement, requirements):
-        if requirement.name == package and requirement.marker is None:
-            extras = f"[{','.join(sorted(requirement.extras))}]" if requirement.extras else ""
-            return f"{package}{extras}{requirement.specifier}"
-    return package
-
-
 def pip_install(*packages: str) -> str:
-    return "python -m pip install " + " ".join(f'"{wanted(package)}"' for package in packages)
-
-
-def extra_install(extra: str) -> str:
-    """The command that installs an extra of the course."""
-    return f'python -m pip install "torchrl-course[{extra}]"'
-
-
-def has_extra(extra: str) -> bool:
-    return all(importlib.util.find_spec(module) is not None for module in OPTIONAL[extra])
-
-
-def ask_for_extra(extra: str, without: str) -> bool:
-    """Is an optional extra there? Where it is not, print what is missed and the command that installs it.
-
-    Args:
-        extra: its name, as in `torchrl-course[minari]`.
-        without: what happens without it.
-
-    Returns:
-        True where it is installed.
-
-    Raises:
-        ValueError: the course has no extra of this name.
-    """
-    if extra not in OPTIONAL:
-        raise ValueError(f"There is no optional extra {extra!r}; there are: {', '.join(OPTIONAL)}.")
-    if has_extra(extra):
-        print(f"{extra} is here.")
-        return True
-    print(f"{extra} is not installed: {without}.\nTo install it: {extra_install(extra)}, then restart the kernel.")
-    return False
+    """The command that installs packages for the Python that runs this, whatever a shell's own Python is."""
+    return f'"{sys.executable}" -m pip install ' + " ".join(f'"{asked_for(package)}"' for package in packages)
 
 
 def check_extras() -> Finding:
     """Which optional extras are there? None is needed, so none is a problem."""
-    there = [extra for extra in OPTIONAL if has_extra(extra)]
-    absent = [extra for extra in OPTIONAL if extra not in there]
-    words = [f"{', '.join(there)} installed"] if there else []
-    words += [f"{extra} absent ({extra_install(extra)})" for extra in absent]
+    there = [extra for extra in EXTRAS if has_extra(extra)]
+    absent = [extra for extra in EXTRAS if extra not in there]
+    words = [f"installed: {', '.join(there)}"] if there else []
+    if absent:
+        words.append(f"absent: {', '.join(absent)}. What installs {absent[0]}: {extra_install(absent[0])}")
     return Finding("optional extras", "ok", "; ".join(words))
 
 
 def check_python() -> Finding:
     found = platform.python_version()
     try:
-        allowed = importlib.metadata.metadata("torchrl-course")["Requires-Python"]
+        allowed = importlib.metadata.metadata(COURSE)["Requires-Python"]
     except importlib.metadata.PackageNotFoundError:
         return Finding("Python", "ok", found)
     from packaging.specifiers import SpecifierSet
@@ -149,50 +102,43 @@ def check_python() -> Finding:
     return Finding("Python", "problem", f"{found}; the course needs {allowed}", "make lab PYTHON=python3.11")
 
 
-def check_pairing() -> Finding:
-    """Do torch, tensordict and torchrl load, and are they releases that belong together?"""
-    topic = "torch, tensordict, torchrl"
-    versions = {}
-    for name in ("torch", "tensordict", "torchrl"):
-        try:
-            versions[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
+def shadows() -> list[str]:
+    """Files beside the notebook that Python takes for the libraries of the same name."""
+    names = [*LIBRARIES, "gymnasium", "numpy", "matplotlib", "av", "ipywidgets", "course_utils"]
+    found = [importlib.util.find_spec(name) for name in names]
+    places = [Path(spec.origin).resolve() for spec in found if spec and spec.origin]
+    return [str(place) for place in places if place.parent == Path.cwd() and place.name != "__init__.py"]
+
+
+def check_names() -> Finding | None:
+    """A learner's own `torchrl.py` is what `import torchrl` finds; nothing else that is said would be true then."""
+    files = shadows()
+    if not files:
+        return None
+    names = " and ".join(Path(file).name for file in files)
+    return Finding(
+        "names of your files",
+        "problem",
+        f"{names} in this folder hides the library of that name: Python imports your file in its place",
+        " && ".join(f'mv "{file}" "{Path(file).with_name("my_" + Path(file).name)}"' for file in files),
+    )
+
+
+def check_libraries() -> Finding:
+    """Do torch, tensordict and torchrl work together? They are tried, whatever their versions say."""
+    topic, versions = ", ".join(LIBRARIES), {}
+    for name in LIBRARIES:
+        versions[name] = version_of(name)
+        if versions[name] is None:
             return Finding(topic, "problem", f"{name} is not installed", pip_install(name))
     listing = ", ".join(f"{name} {version}" for name, version in versions.items())
-    from packaging.requirements import Requirement
-
-    wrong = []
-    newer = is_newer_than_tried(versions["torch"])  # it may well work
-    for name, version in versions.items():
-        fits = Requirement(wanted(name)).specifier.contains(version, prereleases=True)
-        if not fits and not (newer and name == "torch"):
-            wrong.append(name)
-    if wrong:
-        names = " and ".join(wrong)
-        return Finding(
-            topic,
-            "problem",
-            f"{listing} do not belong together: each torchrl release is built for certain releases of torch and "
-            f"tensordict, and here {names} is another one",
-            pip_install("torch", "tensordict", "torchrl"),
-        )
-    for name in versions:
-        try:
-            importlib.import_module(name)
-        except Exception as error:  # a binary mismatch shows as ImportError, OSError, RuntimeError, ...
-            return Finding(
-                topic,
-                "problem",
-                f"{name} {versions[name]} does not load ({type(error).__name__}: {str(error).splitlines()[0][:120]}). "
-                f"Most often its compiled part was built for another torch than {versions['torch']}",
-                "python -m pip install --force-reinstall "
-                + " ".join(f'"{wanted(package)}"' for package in ("torch", "tensordict", "torchrl")),
-            )
-    if newer:
-        return Finding(
-            topic, "warning", f"{listing}; the course was not yet tried with this torch", pip_install("torch")
-        )
-    return Finding(topic, "ok", listing)
+    if problem := trial_problem():
+        text = f"{listing} do not work together: {problem}. Each torchrl is built for certain releases of the others"
+        return Finding(topic, "problem", text, pip_install(*LIBRARIES) + " --force-reinstall")
+    if is_untried(versions["torch"]):
+        text = f"{listing} work together in a trial, though no lesson was ever run with this torch"
+        return Finding(topic, "warning", f"{text}; the lessons were run with {asked_for('torch')}")
+    return Finding(topic, "ok", f"{listing} work together")
 
 
 def check_extension() -> Finding:
@@ -257,10 +203,13 @@ def check_widgets() -> Finding:
 
 
 def check_disk() -> Finding:
+    if not os.access(Path.cwd(), os.W_OK):
+        text = f"{Path.cwd()} cannot be written, so no checkpoint and no progress can be kept there"
+        return Finding("disk", "warning", text, f'chmod u+w "{Path.cwd()}"')
     free = shutil.disk_usage(os.getcwd()).free / 1e9
     if free < FREE_GB:
         text = f"{free:.1f} GB free; checkpoints and buffers want {FREE_GB:g} GB"
-        return Finding("disk", "warning", text, "python -m pip cache purge")
+        return Finding("disk", "warning", text, f'"{sys.executable}" -m pip cache purge')
     return Finding("disk", "ok", f"more than {FREE_GB:g} GB free")
 
 
@@ -280,29 +229,29 @@ def check_device() -> Finding:
 
 
 def check_place() -> Finding:
-    colab = "COLAB_RELEASE_TAG" in os.environ or "google.colab" in sys.modules
-    return Finding("place", "ok", "Google Colab" if colab else "your own machine (not Colab)")
+    if not ("COLAB_RELEASE_TAG" in os.environ or "google.colab" in sys.modules):
+        return Finding("place", "ok", "your own machine (not Colab)")
+    last = json.loads(LAST_ON_COLAB.read_text())
+    text = f"Google Colab; the course was last run with what Colab carried on {last['list']} (torch {last['torch']})"
+    return Finding("place", "ok", text)
 
 
-CHECKS: list[Callable[[], Finding]] = [
-    check_python,
-    check_pairing,
-    check_extension,
-    check_gymnasium,
-    check_rendering,
-    check_video,
-    check_widgets,
-    check_disk,
-    check_device,
-    check_extras,
-    check_place,
-]
+FIRST: list[Callable[[], Finding]] = [check_python, check_libraries]
+# What these say is only true where torch, tensordict and torchrl work.
+THEN: list[Callable[[], Finding]] = [check_extension, check_gymnasium, check_rendering, check_device]
+ALWAYS: list[Callable[[], Finding]] = [check_video, check_widgets, check_disk, check_extras, check_place]
 
 
 def diagnose() -> Report:
     """Run every check and return the report; nothing is changed, and no check raises.
 
+    Where the libraries do not work, the checks that need them are left out: their cures would be wrong.
+
     The report shows itself as a table in a notebook and as lines in a terminal; `report.findings` holds the
     findings, `report.exit_code` is 1 where something stops the course.
     """
-    return Report([check() for check in CHECKS])
+    if hidden := check_names():
+        return Report([hidden])
+    findings = [check() for check in FIRST]
+    broken = any(finding.status == "problem" for finding in findings)
+    return Report(findings + [check() for check in [*([] if broken else THEN), *ALWAYS]])

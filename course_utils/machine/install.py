@@ -7,34 +7,23 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata as metadata
+import json
 import platform
 import subprocess
 import sys
 import tempfile
+import time
+import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from course_utils.machine.trial import trial_problem
+
 if TYPE_CHECKING:
+    from packaging.markers import Marker
     from packaging.requirements import Requirement
 
 COURSE = "torchrl-course"
-
-
-class Pair(NamedTuple):
-    """The torchrl and tensordict that go with torch releases from `torch_from` on, and before `torch_before`."""
-
-    torch_from: str
-    torch_before: str
-    torchrl: str
-    tensordict: str
-
-
-# Which torchrl and tensordict go with which torch, oldest torch first. It has to stand somewhere, for pip cannot tell:
-# torchrl 0.14.1 asks for torch 2.1 or newer, tensordict 0.14.3 for any at all, and hoptorch 0.1.4, which torchrl needs,
-# for 2.7 or newer (their wheels' metadata); yet their compiled parts are built for one torch. Measured: with 2.13.0
-# (CPU) all lessons run, though torchrl's compiled extension does not load (only its own PrioritizedSampler needs it);
-# with 2.15.0 it loads. The range in pyproject.toml spans all rows.
-PAIRS = [Pair("2.13", "2.16", torchrl=">=0.14.1,<0.15", tensordict=">=0.14.3,<0.15")]
 
 # Never installed or replaced here. Which build of torch is right depends on the machine's GPU, and it is gigabytes;
 # matplotlib and ipywidgets have a half that runs in the page, and Colab's page has its own, of fixed versions.
@@ -55,6 +44,14 @@ class CannotSetUp(Exception):
         return [f"The course cannot run here yet. {self}"]
 
 
+class Download(NamedTuple):
+    """One package that pip would fetch."""
+
+    name: str
+    version: str
+    url: str
+
+
 def version_of(name: str) -> str | None:
     try:
         return metadata.version(name)
@@ -62,32 +59,25 @@ def version_of(name: str) -> str | None:
         return None
 
 
+def asked_for(name: str) -> Requirement:
+    """The releases of a package that the lessons were run with, from the course's metadata; any, if it names none."""
+    from packaging.requirements import Requirement
+
+    try:
+        lines = metadata.requires(COURSE) or []
+    except metadata.PackageNotFoundError:
+        lines = []
+    found = (requirement for requirement in map(Requirement, lines) if requirement.name == name)
+    return next((requirement for requirement in found if requirement.marker is None), Requirement(name))
+
+
+def is_untried(torch: str) -> bool:
+    """Is this release of torch outside the range that the lessons were run with? Then only trying can tell."""
+    return not asked_for("torch").specifier.contains(torch, prereleases=True)
+
+
 def torch_command() -> str:
-    return f'%pip install "torch>={PAIRS[0].torch_from},<{PAIRS[-1].torch_before}"'
-
-
-def is_newer_than_tried(torch: str) -> bool:
-    """Is this torch release beyond the last one of the table?"""
-    from packaging.version import Version
-
-    return Version(Version(torch).base_version) >= Version(PAIRS[-1].torch_before)
-
-
-def pair_for(torch: str) -> Pair:
-    """The row of the table for a torch release; for one that is newer than all of them, the last row.
-
-    Raises:
-        CannotSetUp: it is older than all of them.
-    """
-    from packaging.version import Version
-
-    for pair in reversed(PAIRS):
-        if Version(Version(torch).base_version) >= Version(pair.torch_from):
-            return pair
-    raise CannotSetUp(
-        f"torch {torch} is too old: the course needs {PAIRS[0].torch_from} or newer, and this cell never replaces it. "
-        f"{ANOTHER_RUNTIME} Or, in a cell of its own: {torch_command()}, then {RESTART}."
-    )
+    return f'%pip install "{asked_for("torch")}"'
 
 
 def lacking(requirement: Requirement) -> set[str]:
@@ -105,16 +95,15 @@ def lacking(requirement: Requirement) -> set[str]:
     return names
 
 
-def requirements(pair: Pair) -> list[Requirement]:
-    """What the course needs, from its own metadata, without the interface, which is there."""
+def requirements(extras: tuple[str, ...] = ()) -> list[Requirement]:
+    """What the course needs, and what its extras add, from its own metadata; not the interface, which is there."""
     from packaging.requirements import Requirement
-    from packaging.specifiers import SpecifierSet
 
-    needed = [Requirement(line) for line in metadata.requires(COURSE) or []]
-    for requirement in needed:
-        if requirement.name in ("torchrl", "tensordict"):
-            requirement.specifier = SpecifierSet(getattr(pair, requirement.name))
-    return [needs for needs in needed if needs.marker is None and needs.name not in INTERFACE]
+    def counts(marker: Marker | None) -> bool:
+        return marker is None or any(marker.evaluate({"extra": extra}) for extra in extras)
+
+    needed = map(Requirement, metadata.requires(COURSE) or [])
+    return [needs for needs in needed if needs.name not in INTERFACE and counts(needs.marker)]
 
 
 def installed() -> dict[str, str]:
@@ -136,8 +125,13 @@ def imported() -> set[str]:
     return {canonicalize_name(owner) for module in list(sys.modules) for owner in owners.get(module, [])}
 
 
-def pip_install(wanted: list[str], stay: dict[str, str]) -> None:
-    """Install, with the versions in `stay` fixed: pip refuses rather than replaces one of them.
+def pip(wanted: list[str], stay: dict[str, str], *options: str) -> str:
+    """Run `pip install` with the versions in `stay` fixed, so that it refuses rather than replaces one of them.
+
+    Only wheels are taken: a source distribution runs its author's code before anything of it was checked.
+
+    Returns:
+        What pip printed.
 
     Raises:
         CannotSetUp: pip cannot.
@@ -145,10 +139,11 @@ def pip_install(wanted: list[str], stay: dict[str, str]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         constraints = Path(folder) / "stay.txt"
         constraints.write_text("".join(f"{name}=={version}\n" for name, version in stay.items()))
-        command = [sys.executable, "-m", "pip", "install", "--quiet", "--constraint", str(constraints), *wanted]
+        command = [sys.executable, "-m", "pip", "install", "--quiet", "--only-binary", ":all:"]
+        command += ["--constraint", str(constraints), *options, *wanted]
         done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode == 0:
-        return
+        return done.stdout
     said = done.stdout + done.stderr
     if "connection broken by" in said:  # pip's words when it tries again
         raise CannotSetUp("pip cannot reach the package index. Mend the network or its proxy and run this cell again.")
@@ -159,6 +154,36 @@ def pip_install(wanted: list[str], stay: dict[str, str]) -> None:
         f"pip could not install what is missing: {reasons[0].removeprefix('ERROR: ')} {FRESH_RUNTIME} "
         f"Elsewhere, this shows all that pip says: %pip install {command}"
     )
+
+
+def plan(wanted: list[str], stay: dict[str, str]) -> list[Download]:
+    """What pip would fetch for these requirements; nothing is installed yet.
+
+    Raises:
+        CannotSetUp: as `pip`.
+    """
+    from packaging.utils import canonicalize_name
+
+    # Its report is the one thing that --quiet leaves (pip's documentation, "Installation Report").
+    report = json.loads(pip(wanted, stay, "--dry-run", "--report", "-"))["install"]
+    return [
+        Download(
+            canonicalize_name(entry["metadata"]["name"]), entry["metadata"]["version"], entry["download_info"]["url"]
+        )
+        for entry in report
+    ]
+
+
+def megabytes(downloads: list[Download]) -> float | None:
+    """How much pip would fetch, as the servers say; None where one of them does not say."""
+    total = 0
+    for download in downloads:
+        try:
+            with urllib.request.urlopen(urllib.request.Request(download.url, method="HEAD"), timeout=5) as answer:
+                total += int(answer.headers["Content-Length"])
+        except (OSError, TypeError, ValueError):
+            return None
+    return total / 1e6
 
 
 def check_python() -> None:
@@ -172,69 +197,88 @@ def check_python() -> None:
         )
 
 
-def check_loads(torch: str) -> None:
-    """Do the two packages that were built for one torch load with this one? Asked in a process of its own."""
-    done = subprocess.run([sys.executable, "-c", "import tensordict, torchrl"], capture_output=True, text=True)
-    if done.returncode:
-        reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
-        raise CannotSetUp(
-            f"torchrl {version_of('torchrl')} does not load with torch {torch} ({reason}). {ANOTHER_RUNTIME} "
-            f"Or, in a cell of its own: {torch_command()}, then {RESTART}."
-        )
-
-
-def install_missing() -> None:
-    """Install what the course lacks here, and say in one sentence what came of it.
-
-    torch, matplotlib and ipywidgets are never installed or replaced, nor is any other package that is there and fits;
-    torchrl and tensordict are those that go with the torch that is there. Where nothing is missing, nothing is done.
-
-    Raises:
-        CannotSetUp: this Python or torch does not fit, one of the three is missing, pip failed, or the kernel must be
-            restarted because a package it has imported was replaced. The message names the fix.
-    """
-    if version_of(COURSE) is None:
-        raise CannotSetUp(
-            "The course's files are here, but it is not installed. In the folder that holds its pyproject.toml: "
-            "make lab. Or, in a cell of its own: %pip install --editable FOLDER --no-deps"
-        )
-    check_python()
-    torch = version_of("torch")
-    if torch is None:
+def check_kept() -> None:
+    """Raise CannotSetUp where something is absent that this cell must not install."""
+    if version_of("torch") is None:
         raise CannotSetUp(
             "torch is missing, and this cell never installs it, as the right build depends on the machine. "
             f"In a cell of its own: {torch_command()}, then run this cell again."
         )
-    needed = {str(requirement): (requirement, lacking(requirement)) for requirement in requirements(pair_for(torch))}
-    for requirement, _ in needed.values():
+    for requirement in requirements():
         if requirement.name in KEPT and version_of(requirement.name) is None:
             raise CannotSetUp(
                 f"{requirement.name} is missing, and this cell never installs it: it has to fit the page the notebook "
                 f'is shown in. In a cell of its own: %pip install "{requirement}", then run this cell again.'
             )
-    missing = {line: names for line, (requirement, names) in needed.items() if names and requirement.name not in KEPT}
+
+
+def check_works(torch: str) -> None:
+    """Raise CannotSetUp where torch, tensordict and torchrl do not work together."""
+    if problem := trial_problem():
+        raise CannotSetUp(
+            f"torchrl {version_of('torchrl')} and tensordict {version_of('tensordict')} do not work with torch {torch} "
+            f"({problem}). {ANOTHER_RUNTIME} Or, in a cell of its own: {torch_command()}, then {RESTART}."
+        )
+
+
+def install_missing(*extras: str) -> None:
+    """Install what the course lacks here, and say what came of it.
+
+    torch, matplotlib and ipywidgets are never installed or replaced, nor is any other package that is there and fits.
+    What is fetched is named first, and what is replaced because it does not fit. Then torch, tensordict and torchrl are
+    tried together; they are tried too where torch is a release that the lessons were never run with. Where nothing is
+    missing, nothing is done.
+
+    Args:
+        extras: what single lessons use besides, such as `"minari"`.
+
+    Raises:
+        CannotSetUp: this Python does not fit, one of the three is missing, pip failed, the trial failed, or the kernel
+            must be restarted because a package it has imported was replaced. The message names the fix.
+        ValueError: the course has no such extra.
+    """
+    started = time.monotonic()
+    if version_of(COURSE) is None:
+        raise CannotSetUp(
+            "The course's files are here, but it is not installed. In the folder that holds its pyproject.toml: "
+            "make lab. Or, in a cell of its own: %pip install --editable FOLDER --no-deps"
+        )
+    known = metadata.metadata(COURSE).get_all("Provides-Extra") or []
+    if unknown := set(extras) - set(known):
+        raise ValueError(f"The course has no extra {', '.join(sorted(unknown))}; it has {', '.join(known)}.")
+    check_python()
+    check_kept()
+    torch = version_of("torch")
+    needed = [(str(needs), lacking(needs)) for needs in requirements(extras) if needs.name not in KEPT]
+    missing = {line: names for line, names in needed if names}
     if missing:
-        install(missing, torch)
-    if is_newer_than_tried(torch):
+        install(missing)
+    if missing or is_untried(torch):
+        check_works(torch)
+    seconds = f", after {time.monotonic() - started:.0f} seconds" if missing else ""
+    print(f"The course is ready{seconds}.")
+    if is_untried(torch):
         print(
-            f"The course is ready, though torch {torch} is newer than any it was tried with. "
+            f"No lesson was ever run with torch {torch}, but a trial (a rollout, a loss, its gradient) passed. "
             f"Should a lesson fail: {torch_command()}, then {RESTART}."
         )
-    else:
-        print("The course is ready.")
 
 
-def install(missing: dict[str, set[str]], torch: str) -> None:
+def install(missing: dict[str, set[str]]) -> None:
     """Install the missing requirements, given with the names of what each lacks; raises as `install_missing`."""
     unfit = set().union(*missing.values())
     before, in_use = installed(), imported()
-    print(f"Installing {', '.join(sorted(unfit))} ...", flush=True)
-    pip_install(list(missing), {name: version for name, version in before.items() if name not in unfit})
+    stay = {name: version for name, version in before.items() if name not in unfit}
+    downloads = plan(list(missing), stay)
+    size = megabytes(downloads)
+    new = ", ".join(f"{name} {version}" for name, version, _ in downloads if name not in before)
+    for name, version, _ in downloads:
+        if name in before:
+            print(f"Replacing {name} {before[name]}, which does not fit, by {version}.")
+    print(f"Installing {new or 'them'}{f' ({size:.0f} MB to fetch)' if size else ''} ...", flush=True)
+    pip([f"{name}=={version}" for name, version, _ in downloads], stay, "--no-deps")
     importlib.invalidate_caches()
     after = installed()
-    check_loads(torch)
-    new = [f"{name} {version}" for name, version in sorted(after.items()) if before.get(name) != version]
-    print(f"Installed {', '.join(new)}.")
     replaced = sorted(name for name in in_use & before.keys() if after.get(name) != before[name])
     if replaced:
         raise CannotSetUp(f"This kernel still uses the old {', '.join(replaced)}: {RESTART}.")

@@ -225,6 +225,52 @@ def test_a_relation_is_told_where_it_holds_and_only_there(words, exercise, holds
     assert words not in said(exercise, near)
 
 
+def test_what_is_kept_from_call_to_call_is_told():
+    kept = []
+
+    def answer(x):
+        kept.append(x)
+        return x.mean(1) + len(kept)
+
+    assert "it keeps something from call to call" in said(MEANS, answer)
+    assert "from call to call" not in said(MEANS, lambda x: x.mean(1) + torch.randn(4))
+
+
+def test_few_draws_prove_no_condition():
+    """Of sixteen draws, two that are wrong differ from the others in something by chance."""
+    exercise = Exercise("1.1", "fine", lambda a, b, c: a, lambda draw: {name: draw.uniform(0, 1) for name in "abc"})
+    calls = []
+
+    def answer(a, b, c):
+        calls.append(a)
+        return a + (1.0 if a in calls[:2] else 0.0)
+
+    assert "draws in which" not in said(exercise, answer)
+
+
+def test_values_of_one_draw_are_wrong_together_and_prove_no_more_than_one():
+    """What a draw as a whole is like is told where it covers just the wrong draws, of many of which it might not."""
+    names = ["one", "other"]
+    exercise = Exercise(
+        "1.1",
+        "fine",
+        lambda x, kind: x * x,
+        lambda draw: {"x": draw.normal(40), "kind": names[int(draw.flags(0.5, 1))]},
+    )
+    words = said(exercise, lambda x, kind: x * x + (kind == "one") * (x.sin() + 2))
+    assert "in just those draws in which `kind` is 'one'" in words
+    assert "draws in which" not in said(exercise, lambda x, kind: x * x + (kind == "one" and x[0] > 0) * (x.sin() + 2))
+
+
+def test_missing_entries_are_named():
+    def draw(source):
+        return {"td": TensorDict({"a": source.normal(6), "b": source.normal(6)}, [6])}
+
+    exercise = Exercise("1.1", "fine", lambda td: td * 2, draw)
+    words = said(exercise, lambda td: (td * 2).exclude("b"))
+    assert words == "The entries are not those asked for: `b` is missing."
+
+
 class TestParts:
     """Of several values: which is wrong, and that the others are right."""
 
@@ -297,7 +343,7 @@ class TestExamples:
             return 0.3 if frame > length else min(frame / length, 1.0) ** 2
 
         words = said(self.NUMBERS, answer)
-        assert "exactly where `frame` is larger than `length`" in words
+        assert "in just those draws in which `frame` is larger than `length`" in words
 
     def test_a_name_that_nobody_wrote_is_not_told(self):
         def probe(built, inputs):

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
 import random
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 NOBODY = 65534
 
@@ -41,3 +44,36 @@ def rights_of_nobody() -> Iterator[None]:
     finally:
         if root:
             os.seteuid(0)
+
+
+@contextmanager
+def folder_of_somebody_else() -> Iterator[Path]:
+    """A folder outside pytest's own, which nobody can look into; set its permissions with `chmod`."""
+    with tempfile.TemporaryDirectory() as parent:
+        Path(parent).chmod(0o755)
+        folder = Path(parent) / "theirs"
+        folder.mkdir()
+        yield folder
+        folder.chmod(0o755)
+
+
+class RunsCode:
+    """An object that, when it is unpickled, makes a folder; a stranger's would do worse."""
+
+    def __init__(self, folder):
+        self.folder = str(folder)
+
+    def __reduce__(self):
+        return os.mkdir, (self.folder,)
+
+
+def versions(monkeypatch, **found: str | None) -> None:
+    """Let these packages be installed in these versions, None for absent, and all others as they are."""
+    real = importlib.metadata.version
+
+    def version(name):
+        if name in found and found[name] is None:
+            raise importlib.metadata.PackageNotFoundError(name)
+        return found.get(name) or real(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", version)

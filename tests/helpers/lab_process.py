@@ -13,17 +13,23 @@ from pathlib import Path
 
 from conftest import ROOT
 
+INSTALL_SECONDS = 900
 
-def fresh_copy(folder: Path) -> Path:
-    """The files a clone would hold, uncommitted changes included."""
+
+def files_of_a_clone() -> list[str]:
+    """The paths of the files a clone would hold, uncommitted changes included."""
     listing = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
     names = subprocess.run(listing, cwd=ROOT, capture_output=True, check=True, text=True).stdout.split("\0")
-    for name in names:
-        if name and (ROOT / name).is_file():
-            target = folder / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes((ROOT / name).read_bytes())
-            target.chmod((ROOT / name).stat().st_mode)
+    return [name for name in names if name and (ROOT / name).is_file()]
+
+
+def fresh_copy(folder: Path) -> Path:
+    """A clone, uncommitted changes included."""
+    for name in files_of_a_clone():
+        target = folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes((ROOT / name).read_bytes())
+        target.chmod((ROOT / name).stat().st_mode)
     return folder
 
 

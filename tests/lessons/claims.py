@@ -118,11 +118,17 @@ CLAIMS = {
 }
 
 
+def claims_of(lesson: str) -> list[nbformat.NotebookNode]:
+    """The cell that asserts what a lesson claims; none where it claims nothing of its run."""
+    if lesson not in CLAIMS:
+        return []
+    return [nbformat.v4.new_code_cell(textwrap.dedent(CLAIMS[lesson]).strip(), id="claims")]
+
+
 def with_claims(path: Path) -> nbformat.NotebookNode:
     """A notebook as it is, and its claims at its end."""
     notebook = nbformat.read(path, as_version=4)
-    if path.stem in CLAIMS:
-        notebook.cells.append(nbformat.v4.new_code_cell(textwrap.dedent(CLAIMS[path.stem]).strip(), id="claims"))
+    notebook.cells += claims_of(path.stem)
     return notebook
 
 

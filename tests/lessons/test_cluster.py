@@ -19,7 +19,7 @@ import torch
 from conftest import ROOT
 
 from course_utils import load_checkpoint
-from course_utils.machine.doctor import extra_install, has_extra
+from course_utils.machine.extras import extra_install, has_extra
 
 pytestmark = pytest.mark.slow
 FOLDER = ROOT / "examples" / "cluster"
@@ -249,10 +249,10 @@ def test_the_script_learns_as_the_lesson_does(monkeypatch):
     monkeypatch.syspath_prepend(FOLDER)
     import train
 
-    from benchmarks import scaling_out
+    from benchmarks.groups import staleness
 
     lesson: dict = {"seed": 0}
-    exec(scaling_out.code(), lesson)
+    exec(staleness.code(), lesson)
     runs = [lesson["build"](0), train.build(0)]
     envs = train.make_env(0)
     with torch.no_grad():

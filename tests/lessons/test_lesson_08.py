@@ -7,8 +7,9 @@ import hashlib
 import pytest
 import torch
 
-from benchmarks import ppo_two_tasks as ppo
 from benchmarks import store
+from benchmarks.groups import ppo
+from benchmarks.lesson_code import FIRST_SEED
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +30,7 @@ def test_the_results_are_those_of_the_lessons_present_code():
 def test_every_arm_ran_on_at_least_five_seeds_not_used_for_tuning(arms):
     assert list(arms) == ppo.ARMS
     for runs in arms.values():
-        assert len(runs) >= 5 and min(map(int, runs)) >= ppo.FIRST_SEED
+        assert len(runs) >= 5 and min(map(int, runs)) >= FIRST_SEED
 
 
 def test_both_tasks_are_solved_on_at_least_four_of_five_seeds(arms):

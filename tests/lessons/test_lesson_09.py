@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import ast
-import contextlib
 import difflib
 import hashlib
-import io
 import math
 from statistics import median
 
 import jupytext
 import pytest
 import torch
+from conftest import ROOT
 
 from benchmarks import store
-from benchmarks.continuous_control import FIRST_SEED, LESSON, PENDULUM_SOLVED, code, names
+from benchmarks.groups.control import ARMS, PENDULUM_SOLVED, code
+from benchmarks.lesson_code import FIRST_SEED, code_cells, run_code
 
+LESSON = ROOT / "lessons" / "09_continuous_control.py"
 MARK = "  # <- changed"
 
 
@@ -50,7 +51,7 @@ def test_two_lines_make_td3_of_ddpg_and_one_makes_redq_of_sac():
 
 def test_outside_the_functions_come_the_lines_that_the_lesson_counts():
     def lines_before(name: str) -> list[str]:
-        cells = [cell.source for cell in jupytext.read(LESSON, fmt="py:percent").cells if cell.cell_type == "code"]
+        cells = [cell.source for cell in code_cells("09_continuous_control")]
         (place,) = [place for place, source in enumerate(cells) if source.startswith(f"def {name}(")]
         return cells[place - 1].splitlines()
 
@@ -68,10 +69,7 @@ def test_the_rule_of_the_lesson_is_the_rule_of_the_benchmark():
 @pytest.fixture(scope="module")
 def space() -> dict:
     """What the lesson's definitions define."""
-    defined: dict = {"seed": 0}
-    with contextlib.redirect_stdout(io.StringIO()):
-        exec(code(), defined)
-    return defined
+    return run_code(code(), seed=0)
 
 
 def test_four_of_the_curves_ten_starts_are_almost_upright(space):
@@ -147,7 +145,7 @@ def test_the_stored_runs_were_made_by_the_lesson_as_it_is():
 
 
 def test_each_algorithm_ran_on_five_seeds_that_were_not_used_for_tuning(arms):
-    assert list(arms) == names()
+    assert list(arms) == ARMS
     for runs in arms.values():
         assert len(runs) >= 5 and min(map(int, runs)) >= FIRST_SEED
 
@@ -171,7 +169,7 @@ def test_the_lessons_words_about_the_exams_hold(arms):
     by_seed = [[first_solved(runs[seed]) for runs in arms.values()] for seed in arms["DDPG"]]
     assert max(max(each) - min(each) for each in by_seed) == 3_000, "on single seeds up to three evaluations"
     assert len({each.index(min(each)) for each in by_seed}) > 1, "not always in the same order"
-    seconds = [processor_seconds(arms[name]) for name in names()]
+    seconds = [processor_seconds(arms[name]) for name in ARMS]
     assert seconds == sorted(seconds), "each costs more than the one before it"
 
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks import offline_cartpole
-from course_utils.machine import doctor
+from benchmarks.groups import offline
+from course_utils.machine import doctor, extras
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +24,7 @@ def space(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(io.StringIO()):
         patch.chdir(tmp_path_factory.mktemp("lesson"))
         patch.setenv("MINARI_DATASETS_PATH", "set by the lesson")
-        exec(offline_cartpole.definitions(), found)
+        exec(offline.code(), found)
         found["settings"] = replace(found["settings"], part_frames=300, updates=3)
         yield found
 
@@ -44,7 +44,7 @@ def test_a_record_is_whole_episodes_that_end_once(records):
 
 
 def test_what_is_written_to_minari_is_read_back_unchanged(space, records):
-    pytest.importorskip("minari", reason='pip install "torchrl-course[minari]"')
+    pytest.importorskip("minari", reason=extras.extra_install("minari"))
     dataset = space["store"]("cartpole/mixed-v0", records["mixed"])
     assert (space["folder"] / "minari" / "cartpole" / "mixed-v0").is_dir()
     read = [space["from_minari"](episode) for episode in dataset]
@@ -54,7 +54,7 @@ def test_what_is_written_to_minari_is_read_back_unchanged(space, records):
 
 
 def test_storing_a_record_again_replaces_it(space, records):
-    pytest.importorskip("minari", reason='pip install "torchrl-course[minari]"')
+    pytest.importorskip("minari", reason=extras.extra_install("minari"))
     for episodes in (records["mixed"][:4], records["mixed"][:2]):
         assert space["store"]("cartpole/again-v0", episodes).total_episodes == len(episodes)
 
@@ -64,7 +64,7 @@ def test_storing_a_record_again_replaces_it(space, records):
 )
 def test_torchrls_own_reader_still_hands_out_zeros(space, records, monkeypatch, tmp_path, options):
     """If this fails, TorchRL was mended: let the lesson use `MinariExperienceReplay` and drop its warning."""
-    minari = pytest.importorskip("minari", reason='pip install "torchrl-course[minari]"')
+    minari = pytest.importorskip("minari", reason=extras.extra_install("minari"))
     from torchrl.data.datasets import MinariExperienceReplay
 
     space["store"]("cartpole/zeros-v0", records["mixed"])
@@ -132,28 +132,28 @@ def test_the_players_collector_is_shut_down_however_far_they_train(space, monkey
 
 
 def test_every_arm_of_the_benchmark_names_a_method_of_the_lesson(space):
-    assert {method for _, _, method in offline_cartpole.ARMS.values()} == set(space["methods"])
+    assert {method for _, _, method in offline.ARMS.values()} == set(space["methods"])
 
 
 def test_an_absent_extra_is_asked_for_with_its_command(monkeypatch, capsys):
-    monkeypatch.setattr(doctor.importlib.util, "find_spec", lambda name: None)
-    assert doctor.ask_for_extra("minari", "nothing is stored") is False
+    monkeypatch.setattr(extras.importlib.util, "find_spec", lambda name: None)
+    assert extras.ask_for_extra("minari", "nothing is stored") is False
     said = capsys.readouterr().out
     assert "minari is not installed: nothing is stored." in said
-    assert 'python -m pip install "torchrl-course[minari]"' in said
+    assert extras.extra_install("minari") in said
     finding = doctor.check_extras()
-    assert finding.status == "ok" and "minari absent" in finding.text and not finding.fix
+    assert finding.status == "ok" and "absent: minari" in finding.text and not finding.fix
 
 
 def test_an_extra_that_is_there_is_used_and_an_unknown_one_is_named(monkeypatch, capsys):
-    monkeypatch.setattr(doctor.importlib.util, "find_spec", lambda name: object())
-    assert doctor.ask_for_extra("minari", "") is True and "minari is here" in capsys.readouterr().out
+    monkeypatch.setattr(extras.importlib.util, "find_spec", lambda name: object())
+    assert extras.ask_for_extra("minari", "") is True and "minari is here" in capsys.readouterr().out
     assert "minari" in doctor.check_extras().text and "absent" not in doctor.check_extras().text
     with pytest.raises(ValueError, match="no optional extra 'minary'"):
-        doctor.ask_for_extra("minary", "")
+        extras.ask_for_extra("minary", "")
 
 
 def test_every_optional_extra_is_one_that_the_package_offers():
     import importlib.metadata
 
-    assert set(doctor.OPTIONAL) <= set(importlib.metadata.metadata("torchrl-course").get_all("Provides-Extra"))
+    assert set(extras.EXTRAS) <= set(importlib.metadata.metadata("torchrl-course").get_all("Provides-Extra"))

@@ -6,12 +6,14 @@ import pytest
 import torch
 from torchrl.envs import InitTracker
 
-from benchmarks import memory_and_pixels, store
+from benchmarks import store
+from benchmarks.groups import memory_and_pixels
+from benchmarks.lesson_code import FIRST_SEED, defining_code, run_code
 
 
 @pytest.fixture(scope="module")
 def lesson() -> dict:
-    return memory_and_pixels.definitions(seed=3)
+    return run_code(memory_and_pixels.code(), seed=3)
 
 
 def test_next_rows_agree_with_single_steps_only_if_they_are_cut_where_the_present_ones_are(lesson):
@@ -55,10 +57,9 @@ def test_the_filters_reach_the_row_of_the_paddle(lesson):
     assert picture.grad[0, -1].abs().sum() > 0
 
 
-def test_a_cell_that_the_benchmark_needs_and_does_not_find_is_named(monkeypatch):
-    monkeypatch.setattr(memory_and_pixels, "NEEDED", ["11-nowhere"])
+def test_a_cell_that_the_benchmark_needs_and_does_not_find_is_named():
     with pytest.raises(LookupError, match="11-nowhere"):
-        memory_and_pixels.code.__wrapped__()
+        defining_code("11_memory_and_pixels", "11-nowhere", to_the_end=True)
 
 
 @pytest.mark.parametrize(
@@ -67,6 +68,6 @@ def test_a_cell_that_the_benchmark_needs_and_does_not_find_is_named(monkeypatch)
 def test_on_seeds_that_were_not_used_for_tuning_nobody_passes_without_and_most_pass_with(group, passes):
     _, arms = store.read_group(store.RESULTS, "11_memory_and_pixels", group)
     without, with_it = arms.values()
-    assert all(len(runs) >= 5 and min(map(int, runs)) >= memory_and_pixels.FIRST_SEED for runs in (without, with_it))
+    assert all(len(runs) >= 5 and min(map(int, runs)) >= FIRST_SEED for runs in (without, with_it))
     assert max(run["score"] for run in without.values()) < passes
     assert sum(run["score"] >= passes for run in with_it.values()) >= 0.7 * len(with_it)

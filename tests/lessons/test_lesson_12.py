@@ -12,7 +12,7 @@ from tensordict import TensorDict
 from torchrl.objectives.value import VTrace
 from torchrl.objectives.value.functional import vtrace_advantage_estimate
 
-from benchmarks import scaling_out
+from benchmarks.groups import staleness, workers
 from course_utils import load_results
 
 
@@ -21,7 +21,7 @@ def space():
     """The lesson's definitions up to its exam, and its model of when workers pay."""
     found: dict = {"seed": 0}
     with contextlib.redirect_stdout(io.StringIO()):
-        exec(scaling_out.code(), found)
+        exec(staleness.code(), found)
     return found
 
 
@@ -96,7 +96,7 @@ def test_the_model_says_what_was_measured_with_simulators_that_sleep(space, kind
     for run in speeds[kind].values():
         if run["step_seconds"]:
             rate = space["batches_per_second"](kind, run["workers"], run["simulate"], run["learn"], carry)
-            assert run["frames_per_second"] == pytest.approx(scaling_out.BATCH_FRAMES * rate, rel=0.1), run
+            assert run["frames_per_second"] == pytest.approx(workers.BATCH_FRAMES * rate, rel=0.1), run
     busy = {run["workers"]: run["frames_per_second"] for run in speeds["async"].values() if run["learn_slept"]}
     assert busy[4] > 1.9 * busy[2] and busy[8] < 1.1 * busy[4], "asynchronous workers stop paying at four"
 

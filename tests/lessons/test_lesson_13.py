@@ -16,9 +16,10 @@ import pytest
 from packaging.requirements import Requirement
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
-from benchmarks import libraries
+from benchmarks.groups import libraries
+from benchmarks.lesson_code import FIRST_SEED
 from course_utils import library_scripts, load_results
-from course_utils.machine.doctor import extra_install, has_extra
+from course_utils.machine.extras import extra_install, has_extra
 from course_utils.runs import shipped
 from tools import lock
 
@@ -256,7 +257,7 @@ class TestResults:
     def test_every_library_ran_on_seeds_that_were_not_used_for_tuning(self, group):
         for library, runs in self.RUNS[group].items():
             fewest = libraries.SLOW_SEEDS if (group, library) == ("recommended", libraries.SLOW) else 5
-            assert len(runs) >= fewest and min(map(int, runs)) >= libraries.FIRST_SEED
+            assert len(runs) >= fewest and min(map(int, runs)) >= FIRST_SEED
         assert set(self.RUNS[group]) == set(libraries.LIBRARIES)
 
     def test_the_lessons_words_about_the_same_recipe_hold(self):

@@ -2,35 +2,25 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
-import io
 import os
 import warnings
 from types import SimpleNamespace
 
 import gymnasium as gym
-import jupytext
 import numpy as np
 import pytest
 import torch
 
-from benchmarks import tuning
-from course_utils.machine import doctor
+from benchmarks.lesson_code import defining_code, run_code
+from course_utils.machine import extras
 
-needs_optuna = pytest.mark.skipif(
-    importlib.util.find_spec("optuna") is None, reason='pip install "torchrl-course[tuning]"'
-)
+needs_optuna = pytest.mark.skipif(importlib.util.find_spec("optuna") is None, reason=extras.extra_install("tuning"))
 
 
 def definitions() -> dict:
     """All of the lesson's cells that only define something."""
-    cells = [cell for cell in jupytext.read(tuning.LESSON, fmt="py:percent").cells if cell.cell_type == "code"]
-    code = [cell.source for cell in cells if not tuning.NOT_NEEDED & set(cell.metadata.get("tags", []))]
-    found: dict = {"seed": 0}
-    with contextlib.redirect_stdout(io.StringIO()):
-        exec("\n".join(code), found)
-    return found
+    return run_code(defining_code("14_tuning", to_the_end=True), seed=0)
 
 
 @pytest.fixture
@@ -157,7 +147,7 @@ def test_random_search_starts_with_the_first_guess_and_stays_within_ranges_and_b
 
 def test_without_optuna_the_lesson_says_so_and_searches_on_its_own(monkeypatch, tmp_path, capsys):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(doctor.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(extras.importlib.util, "find_spec", lambda name: None)
     space = definitions()
     assert space["has_optuna"] is False and "optuna" not in space
     assert "left out" in space["dashboard"]("slice", "words")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 import symtable
 
@@ -15,6 +16,7 @@ from tools import notebooks as builder
 LESSONS = builder.lessons()
 
 
+@functools.cache
 def cells(lesson, kind):
     return [cell for cell in jupytext.read(lesson, fmt="py:percent").cells if cell.cell_type == kind]
 
@@ -32,6 +34,7 @@ def imported_parts(lesson) -> set[str]:
     }
 
 
+@functools.cache
 def named_parts(lesson) -> set[str]:
     """Words that a lesson's prose sets as code or in italics, where it introduces them."""
     return {

@@ -1,379 +1,184 @@
-"""The set-up cell where nothing but a notebook arrives: what it installs, what it leaves alone, what it says."""
+"""A machine like Google Colab's: what Colab carries, and one notebook in an empty folder.
+
+`make colab` makes that machine with Colab's own torch and Python, which are gigabytes; here are all its other releases.
+"""
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
-import os
-import subprocess
-import sys
-import tomllib
 import types
-import zipfile
 
 import nbformat
 import pytest
 from claims import NOTEBOOKS, with_claims
 from conftest import ROOT
 from lab_process import fresh_copy
-from packaging.requirements import Requirement
-from packaging.specifiers import SpecifierSet
-from test_doctor import versions
-from test_fresh_clone import INSTALL_SECONDS
 
-from course_utils import install_missing
-from course_utils.machine import doctor, install
-from tools import copies, setup
-from tools import notebooks as builder
+from tools import colab, copies, course, notebooks, setup, wheel
 
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-RANGES = {requirement.name: requirement.specifier for requirement in map(Requirement, PROJECT["dependencies"])}
 # All but those that train longest and hardly use a helper that others do not; nbval runs them as well.
 LONG = {"08_ppo", "09_continuous_control", "11_memory_and_pixels"}
 TRIED = [path for path in NOTEBOOKS if path.stem not in LONG]
-# Nothing listens there, and no other source of packages is left: what people without a network have.
-NO_NETWORK = {
-    "PIP_CONFIG_FILE": os.devnull,
-    "PIP_INDEX_URL": "http://127.0.0.1:9/simple",
-    "PIP_FIND_LINKS": "",
-    "PIP_RETRIES": "1",
-}
 READY = "The course is ready.\n"
+OURS = colab.read_list(colab.PINS.read_text())
 
 
-@pytest.fixture
-def asked(monkeypatch):
-    """What pip was asked for: (requirements, versions that must stay); nothing is installed."""
-    calls = []
-    monkeypatch.setattr(install, "pip_install", lambda wanted, stay: calls.append((wanted, stay)))
-    monkeypatch.setattr(install, "check_loads", lambda torch: None)
-    return calls
-
-
-class TestTable:
-    def test_it_spans_the_torch_releases_of_pyproject(self):
-        first, last = install.PAIRS[0], install.PAIRS[-1]
-        assert SpecifierSet(f">={first.torch_from},<{last.torch_before}") == RANGES["torch"]
-
-    def test_its_rows_follow_one_another_without_a_gap(self):
-        for row, following in zip(install.PAIRS, install.PAIRS[1:], strict=False):
-            assert row.torch_before == following.torch_from
-
-    def test_its_newest_row_is_what_pyproject_asks_for(self):
-        newest = install.PAIRS[-1]
-        assert SpecifierSet(newest.torchrl) == RANGES["torchrl"]
-        assert SpecifierSet(newest.tensordict) == RANGES["tensordict"]
-
-    @pytest.mark.parametrize("torch", ["2.13.0", "2.13.0+cpu", "2.13.0a0+nv", "2.15.1+cu130"])
-    def test_builds_of_a_release_are_that_release(self, torch):
-        assert install.pair_for(torch) == install.PAIRS[0] and not install.is_newer_than_tried(torch)
-
-    def test_a_torch_between_two_rows_gets_the_older_one(self, monkeypatch):
-        rows = [install.Pair("2.13", "2.16", ">=0.14", ">=0.14"), install.Pair("2.16", "2.18", ">=0.15", ">=0.15")]
-        monkeypatch.setattr(install, "PAIRS", rows)
-        assert [install.pair_for(torch) for torch in ("2.15.9", "2.16.0", "2.30.0")] == [rows[0], rows[1], rows[1]]
-
-
-class TestWhereAllIsThere:
-    def test_nothing_is_installed_and_the_same_words_stand_everywhere(self, asked, capsys):
-        install_missing()
-        assert (asked, capsys.readouterr().out) == ([], READY)
-
-    @pytest.mark.parametrize("found", [{"ipywidgets": "7.7.1"}, {"matplotlib": "3.7.1"}])
-    def test_what_belongs_to_the_page_stays_even_if_it_is_old(self, monkeypatch, asked, capsys, found):
-        versions(monkeypatch, **found)
-        install_missing()
-        assert (asked, capsys.readouterr().out) == ([], READY)
-
-    def test_no_second_interface_is_installed(self, monkeypatch, asked):
-        versions(monkeypatch, jupyterlab=None)
-        install_missing()
-        assert asked == []
-
-
-class TestWhatIsInstalled:
-    def test_only_what_is_missing_with_all_else_held_where_it_is(self, monkeypatch, asked):
-        versions(monkeypatch, av=None)
-        install_missing()
-        [(wanted, stay)] = asked
-        assert [Requirement(line) for line in wanted] == [Requirement(f"av{RANGES['av']}")]
-        assert "av" not in stay
-        for name in ("torch", "matplotlib", "ipywidgets", "numpy", "torchrl", "typing-extensions"):
-            assert stay[name] == importlib.metadata.version(name)
-
-    def test_torchrl_and_tensordict_that_do_not_go_with_this_torch_are_replaced_by_those_that_do(
-        self, monkeypatch, asked
-    ):
-        versions(monkeypatch, torchrl="0.9.0", tensordict="0.9.0")
-        install_missing()
-        [(wanted, stay)] = asked
-        pair = install.PAIRS[-1]
-        assert {Requirement(line) for line in wanted} == {
-            Requirement(f"torchrl{pair.torchrl}"),
-            Requirement(f"tensordict{pair.tensordict}"),
-        }
-        assert not {"torchrl", "tensordict"} & stay.keys() and "torch" in stay
-
-    def test_a_package_of_an_extra_counts(self, monkeypatch, asked):
-        versions(monkeypatch, **{"pygame-ce": None})
-        install_missing()
-        [(wanted, stay)] = asked
-        assert wanted[0].startswith("gymnasium[classic-control]") and len(wanted) == 1
-        assert "gymnasium" in stay and "pygame-ce" not in stay
-
-    def test_a_new_torch_gets_the_newest_pair_and_a_word_of_warning(self, monkeypatch, asked, capsys):
-        versions(monkeypatch, torch="2.99.0", torchrl=None)
-        install_missing()
-        assert asked[0][0] == [str(Requirement(f"torchrl{install.PAIRS[-1].torchrl}"))]
-        said = capsys.readouterr().out
-        assert "The course is ready, though torch 2.99.0 is newer than any it was tried with." in said
-        assert f"Should a lesson fail: {install.torch_command()}, then restart the kernel" in said
-
-    def test_the_doctor_warns_of_a_new_torch_and_calls_it_no_problem(self, monkeypatch):
-        versions(monkeypatch, torch="2.99.0")
-        finding = doctor.check_pairing()
-        assert finding.status == "warning" and "not yet tried with this torch" in finding.text
-
-    def test_it_is_said_what_was_installed(self, monkeypatch, asked, capsys):
-        versions(monkeypatch, av=None)
-        before = {**install.installed()}
-        found = [{name: version for name, version in before.items() if name != "av"}, before]
-        monkeypatch.setattr(install, "installed", lambda: found.pop(0))
-        install_missing()
-        said = capsys.readouterr().out
-        assert said == f"Installing av ...\nInstalled av {before['av']}.\n{READY}"
-
-
-class TestSentences:
-    @pytest.mark.parametrize(
-        ("found", "words"),
-        [
-            (
-                {"torch": None},
-                r"torch is missing, and this cell never installs it.*%pip install \"torch>=2\.13,<2\.16\"",
-            ),
-            (
-                {"torch": "2.9.1+cu128"},
-                r"torch 2\.9\.1\+cu128 is too old: the course needs 2\.13 or newer.*Runtime > Change runtime type > "
-                r"Runtime version\..*%pip install \"torch>=2\.13,<2\.16\", then restart the kernel",
-            ),
-            (
-                {"matplotlib": None},
-                r"matplotlib is missing, and this cell never installs it.*%pip install \"matplotlib",
-            ),
-            (
-                {"ipywidgets": None},
-                r"ipywidgets is missing, and this cell never installs it.*%pip install \"ipywidgets",
-            ),
-            ({"torchrl-course": None}, r"not installed\. In the folder that holds its pyproject\.toml: make lab"),
-        ],
-    )
-    def test_a_thing_that_this_cell_must_not_mend(self, monkeypatch, asked, found, words):
-        versions(monkeypatch, **found)
-        with pytest.raises(install.CannotSetUp, match=words):
-            install_missing()
-        assert asked == []
-
-    @pytest.mark.parametrize("python", ["3.10.12", "3.14.0"])
-    def test_a_python_that_does_not_fit(self, monkeypatch, asked, python):
-        monkeypatch.setattr(install.platform, "python_version", lambda: python)
-        with pytest.raises(
-            install.CannotSetUp, match=rf"This is Python {python}; the course needs .*3\.11.*Runtime version"
-        ):
-            install_missing()
-        assert asked == []
-
-    def test_a_package_in_use_that_was_replaced_needs_a_restart(self, monkeypatch, asked):
-        import gymnasium  # noqa: F401
-
-        versions(monkeypatch, gymnasium="0.29.1")
-        now = install.installed()
-        found = [{**now, "gymnasium": "0.29.1"}, now]
-        monkeypatch.setattr(install, "installed", lambda: found.pop(0))
-        with pytest.raises(
-            install.CannotSetUp, match=r"still uses the old gymnasium: restart the kernel \(Colab: Runtime >"
-        ):
-            install_missing()
-
-    def test_a_package_not_yet_in_use_needs_none(self, monkeypatch, asked, capsys):
-        versions(monkeypatch, gymnasium="0.29.1")
-        now = install.installed()
-        found = [{**now, "gymnasium": "0.29.1"}, now]
-        monkeypatch.setattr(install, "installed", lambda: found.pop(0))
-        monkeypatch.setattr(install, "imported", lambda: set())
-        install_missing()
-        assert capsys.readouterr().out.endswith(READY)
-
-    def test_a_torchrl_that_does_not_load(self, monkeypatch, tmp_path):
-        (tmp_path / "tensordict.py").write_text("raise ImportError('libtorch.so: undefined symbol: _ZN3c10')\n")
-        monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-        with pytest.raises(
-            install.CannotSetUp, match=r"does not load with torch 2\.99\.0 .*undefined symbol.*Runtime version"
-        ):
-            install.check_loads("2.99.0")
-
-    def test_ipython_shows_the_sentence_and_no_traceback(self):
-        code = "from course_utils.machine.install import CannotSetUp\nraise CannotSetUp('Mend it so.')"
-        done = subprocess.run([sys.executable, "-m", "IPython", "-c", code], capture_output=True, text=True, cwd=ROOT)
-        said = done.stdout + done.stderr
-        assert "The course cannot run here yet. Mend it so." in said and "Traceback" not in said
-
-    def test_the_cell_names_the_pythons_of_pyproject(self):
-        assert f"Python {PROJECT['requires-python']}." in builder.setup_cell()
-
-
-def wheel(folder, name: str, version: str, needs: str = "") -> None:
-    """A wheel that holds nothing."""
-    info = f"{name}-{version}.dist-info"
-    with zipfile.ZipFile(folder / f"{name}-{version}-py3-none-any.whl", "w") as archive:
-        lines = ["Metadata-Version: 2.1", f"Name: {name}", f"Version: {version}"] + [f"Requires-Dist: {needs}"] * bool(
-            needs
-        )
-        archive.writestr(f"{info}/METADATA", "\n".join(lines) + "\n")
-        archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
-        archive.writestr(f"{info}/RECORD", "")
-
-
-class TestPip:
-    """The real pip, told to change nothing (PIP_DRY_RUN)."""
-
-    @pytest.fixture(autouse=True)
-    def without_a_network(self, monkeypatch):
-        for name, value in {**NO_NETWORK, "PIP_DRY_RUN": "1"}.items():
-            monkeypatch.setenv(name, value)
-
-    def test_no_network(self):
-        with pytest.raises(install.CannotSetUp, match="cannot reach the package index. Mend the network"):
-            install.pip_install(["a-package-of-the-course"], {})
-
-    def test_it_refuses_rather_than_replaces_what_must_stay(self, monkeypatch, tmp_path):
-        wheel(tmp_path, "newcomer", "1.0", needs="torch==99.0")
-        wheel(tmp_path, "torch", "99.0")
-        monkeypatch.setenv("PIP_NO_INDEX", "1")
-        monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
-        install.pip_install(["newcomer"], {})  # left to itself, pip would take the other torch
-        with pytest.raises(install.CannotSetUp, match=r"could not install what is missing: .*newcomer.*delete runtime"):
-            install.pip_install(["newcomer"], {"torch": importlib.metadata.version("torch")})
-
-    def test_no_pip(self, monkeypatch):
-        done = types.SimpleNamespace(returncode=1, stdout="", stderr="/usr/bin/python: No module named pip\n")
-        monkeypatch.setattr(install.subprocess, "run", lambda *_, **__: done)
-        with pytest.raises(install.CannotSetUp, match=r"could not install.*No module named pip.*%pip install \"av\""):
-            install.pip_install(["av"], {})
-
-
-# What a Colab machine has before the first cell, in Colab's own versions as far as they matter: its IPython, its
-# ipywidgets and its numpy are much older than the course's pins. ipywidgets 7 would bring JupyterLab along, which Colab
-# does not have, so it comes alone with what its kernel side imports.
-PREINSTALLED = [setup.torch_pin(), "numpy==2.0.2", "matplotlib==3.10.0", "ipython==7.34.0", "ipykernel==6.17.1"]
-ALONE = ["ipywidgets==7.7.1", "ipython-genutils==0.2.0"]
-GOOGLE_COLAB = {
-    "__init__": "from google.colab import data_table, drive, files, output, userdata",
-    "output": "def enable_custom_widget_manager(): pass\ndef clear(*_, **__): pass",
-    "drive": "def mount(path, *_, **__): pass",
-    "files": "def upload(): return {}\ndef download(path): pass",
-    "userdata": "def get(name): raise KeyError(name)",
-    "data_table": "def enable_dataframe_formatter(): pass",
-}
-LIST = """
-import importlib.metadata, json
-print(json.dumps({found.metadata["Name"]: found.version for found in importlib.metadata.distributions()}))
+class TestLists:
+    PUBLISHED = """
+numpy==2.2.0
+matplotlib==3.10.0
+Farama-Notifications==0.0.6
+# Editable install with no version control
+-e /usr/local/thing
+google-colab @ file:///colabtools/dist/google_colab-1.0.0.tar.gz
+torch @ https://download.example/whl/cpu/torch-2.12.0%2Bcpu-cp314-cp314-manylinux_2_28_x86_64.whl
+tzdata @ https://example/tzdata-2026.3-py2.py3-none-any.whl
 """
 
+    def test_releases_are_read_from_a_list_as_colab_publishes_it(self):
+        read = colab.read_list(self.PUBLISHED)
+        assert read.pins == {
+            "numpy": "2.2.0", "matplotlib": "3.10.0", "farama-notifications": "0.0.6", "torch": "2.12.0",
+        }  # fmt: skip
+        assert (read.python, read.dated) == ("3.14", "")
 
-def run_in_colab(path) -> nbformat.NotebookNode | Exception:
-    """Run a notebook, as a class gets it, with the kernel named colab in an empty folder; and at its end its claims."""
-    notebook = copies.for_students(with_claims(path))
-    notebook.metadata["kernelspec"]["name"] = "colab"
-    try:
-        builder.execute(notebook, path.stem)
-    except builder.LessonError as error:
-        return error
-    return notebook
+    def test_ours_says_of_which_day_and_python_it_is(self):
+        assert OURS.dated.count("-") == 2 and OURS.python.startswith("3.")
+        assert {"torch", "numpy", "ipywidgets", "ipython", "ipykernel", "gymnasium", "matplotlib"} <= OURS.pins.keys()
+        assert "torchrl" not in OURS.pins and "jupyterlab" not in OURS.pins
+
+    def test_a_newer_list_says_what_changed_and_only_of_what_the_course_touches(self):
+        ours = colab.Carried(
+            {"numpy": "2.1.3", "torch": "2.11.0", "matplotlib": "3.10.0", "six": "1.0"}, "3.13", "2026-08-19"
+        )
+        newer, changes = colab.updated(ours, colab.read_list(self.PUBLISHED))
+        assert newer.pins == {"numpy": "2.2.0", "torch": "2.12.0", "matplotlib": "3.10.0"} and newer.python == "3.14"
+        assert changes == [
+            "Python: 3.13 -> 3.14", "numpy: 2.1.3 -> 2.2.0", "torch: 2.11.0 -> 2.12.0", "six: 1.0 -> no longer there",
+        ]  # fmt: skip
+
+
+class TestRecord:
+    """The README, the doctor and lesson 00 say on which Colab the course was last run: what `make colab` noted."""
+
+    def test_it_is_of_the_list_that_the_tests_use_and_of_every_notebook(self):
+        record = json.loads(colab.RECORD.read_text())
+        assert (record["list"], record["torch"]) == (OURS.dated, OURS.pins["torch"]), "run `make colab`"
+        assert record["python"].startswith(OURS.python + ".")
+        assert list(record["seconds"]) == [path.stem for path in NOTEBOOKS], "run `make colab`"
+
+    @pytest.mark.parametrize("place", ["README.md", "docs/contributing.md", "notebooks/00_start_here.ipynb"])
+    def test_it_is_said_where_readers_look(self, place):
+        assert json.dumps(notebooks.last_run_on_colab())[1:-1] in (ROOT / place).read_text()
+
+    def test_the_doctor_says_it_on_colab(self, monkeypatch):
+        from course_utils.machine import doctor
+
+        monkeypatch.setenv("COLAB_RELEASE_TAG", "release-colab_20260819")
+        assert OURS.dated in doctor.check_place().text
+
+
+class TestSetUpCell:
+    """Where the first cell takes the course from: a wheel beside it, the address with its hash, or neither."""
+
+    PUBLISHED = course.Publication("https://example.org/owner/name", "0123456789abcdef0123456789abcdef01234567")
+
+    def run(self, monkeypatch, folder, published) -> list[str]:
+        """What the cell would give to pip; the course is neither here nor installed by it."""
+        monkeypatch.setattr(notebooks, "publication", lambda: published)
+        given = []
+        cell = notebooks.setup_cell().replace('%pip install --quiet --no-deps "{course}"', "pip(str(course))")
+        assert "pip(str(course))" in cell
+        monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+        monkeypatch.chdir(folder)
+        with pytest.raises(ImportError) as stopped:
+            exec(cell, {"pip": given.append})
+        return given + [str(stopped.value)]
+
+    def test_a_wheel_beside_the_notebook_comes_first(self, monkeypatch, tmp_path):
+        (tmp_path / "torchrl_course-0.1.0-py3-none-any.whl").touch()
+        for published in (None, self.PUBLISHED):
+            given, said = self.run(monkeypatch, tmp_path, published)
+            assert given == str(tmp_path / "torchrl_course-0.1.0-py3-none-any.whl") and "pip's lines above" in said
+
+    def test_of_several_wheels_the_newest_is_taken(self, monkeypatch, tmp_path):
+        import os
+
+        for age, version in enumerate(["0.10.0", "0.9.0"]):
+            file = tmp_path / f"torchrl_course-{version}-py3-none-any.whl"
+            file.touch()
+            os.utime(file, (1000 - age, 1000 - age))
+        assert "0.10.0" in self.run(monkeypatch, tmp_path, None)[0]
+
+    def test_else_the_released_commit_is_taken_from_the_address(self, monkeypatch, tmp_path):
+        given, _ = self.run(monkeypatch, tmp_path, self.PUBLISHED)
+        assert given == f"git+{self.PUBLISHED.address}@{self.PUBLISHED.revision}"
+
+    def test_with_neither_a_sentence_names_both(self, monkeypatch, tmp_path):
+        (said,) = self.run(monkeypatch, tmp_path, None)
+        assert "has no public address" in said and "`make wheel`" in said and "beside this notebook" in said
+
+    def test_what_is_installed_never_goes_by_a_name_that_anybody_could_register(self):
+        assert "install --quiet --no-deps" in notebooks.setup_cell() and "torchrl-course" not in notebooks.setup_cell()
+
+
+def run_in_colab(machine, path, beside) -> colab.Run:
+    """Run a notebook as a class gets it, and at its end its claims."""
+    return machine.run(copies.for_students(with_claims(path)), path.stem, beside)
 
 
 @pytest.fixture(scope="module")
 def colab_machine(tmp_path_factory):
-    """Runs notebooks on a machine like Colab's, one after the other; the first one installs for all of them.
-
-    Gives what came of each notebook, of a set-up cell that cannot fetch the course, and the packages before and after.
-    """
+    """Runs notebooks on a machine like Colab's, one after the other; the first one installs for all of them."""
     folder = tmp_path_factory.mktemp("colab")
-    course, python = fresh_copy(folder / "course"), folder / "venv" / "bin" / "python"
-
-    def pip(*arguments, by=python):
-        subprocess.run([by, "-m", "pip", *map(str, arguments)], check=True, timeout=INSTALL_SECONDS, stdout=sys.stderr)
-
-    pip("wheel", "--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir", folder, course, by=sys.executable)
-    subprocess.run(["python3", "-m", "venv", python.parents[1]], check=True)
-    pip("install", "--quiet", "--no-compile", *PREINSTALLED)
-    pip("install", "--quiet", "--no-compile", "--no-deps", *ALONE)
-
-    # google is a namespace that others (protobuf) put packages into as well: it must not get an __init__.py.
-    (folder / "colab" / "google" / "colab").mkdir(parents=True)
-    for name, text in GOOGLE_COLAB.items():
-        (folder / "colab" / "google" / "colab" / f"{name}.py").write_text(text + "\n")
-    kernel = folder / "kernels" / "colab"
-    kernel.mkdir(parents=True)
-    command = [str(python), "-m", "ipykernel_launcher", "-f", "{connection_file}"]
-    command += ["--IPKernelApp.exec_lines=import google.colab"]
-    (kernel / "kernel.json").write_text(json.dumps({"argv": command, "display_name": "Colab", "language": "python"}))
-
-    def packages():
-        return json.loads(subprocess.run([python, "-c", LIST], check=True, capture_output=True, text=True).stdout)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("JUPYTER_PATH", str(folder))
-        patch.setenv("PYTHONPATH", str(folder / "colab"))
-        patch.setenv("IPYTHONDIR", str(folder / "ipython"))
-        patch.setenv("OMP_NUM_THREADS", "1")
-        patch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)  # else all of torch is compiled at every start
-        before = packages()
-        patch.setenv("COURSE_SOURCE", str(folder / "nothing-is-here.whl"))
-        unreachable = run_in_colab(TRIED[0])
-        patch.setenv("COURSE_SOURCE", str(next(folder.glob("*.whl"))))
-        outcomes = {path.stem: run_in_colab(path) for path in TRIED}
-        after = packages()
-    return types.SimpleNamespace(
-        outcomes=outcomes,
-        unreachable=unreachable,
-        before=before,
-        after=after,
-    )
-
-
-def said_by_setup(notebook) -> str:
-    cell = next(cell for cell in notebook.cells if cell.id == "setup")
-    return "".join(output.get("text", "") for output in cell.outputs)
+    built = wheel.build(folder / "wheel", fresh_copy(folder / "course"))
+    pins = {**OURS.pins, "torch": setup.torch_pin().removeprefix("torch==")}
+    machine = colab.Machine(folder / "machine", "python3", pins)
+    machine.make()
+    before = machine.packages()
+    alone = run_in_colab(machine, TRIED[0], [])
+    runs = {path.stem: run_in_colab(machine, path, [built]) for path in TRIED}
+    return types.SimpleNamespace(machine=machine, runs=runs, alone=alone, before=before, after=machine.packages())
 
 
 @pytest.mark.slow
 class TestColab:
     @pytest.mark.parametrize("path", TRIED, ids=lambda path: path.stem)
     def test_a_lone_notebook_runs_with_its_exercises_open_and_reaches_what_it_says(self, colab_machine, path):
-        outcome = colab_machine.outcomes[path.stem]
-        assert not isinstance(outcome, Exception), outcome
-        assert all(cell.execution_count for cell in outcome.cells if cell.cell_type == "code")
+        assert colab_machine.runs[path.stem].error == ""
 
     def test_the_machine_passes_for_colab(self, colab_machine):
-        assert "Google Colab" in json.dumps(colab_machine.outcomes["00_start_here"])
-        assert "torchrl" not in colab_machine.before and "jupyterlab" not in colab_machine.before
+        before = colab_machine.before
+        assert {name: release.split("+")[0] for name, release in before.items() if name in OURS.pins} == {
+            **OURS.pins, "torch": setup.torch_pin().removeprefix("torch=="),
+        }  # fmt: skip
+        assert "torchrl" not in before and "jupyterlab" not in before
 
     def test_what_was_there_is_there_in_the_same_version(self, colab_machine):
         before = colab_machine.before
-        assert {"torch", "numpy", "matplotlib", "ipywidgets", "ipykernel"} <= before.keys()
         assert {name: colab_machine.after.get(name) for name in before} == before
 
     def test_the_course_came_and_no_second_interface(self, colab_machine):
-        assert {"torchrl-course", "torchrl", "tensordict", "gymnasium", "av"} <= colab_machine.after.keys()
+        assert {"torchrl-course", "torchrl", "tensordict", "av"} <= colab_machine.after.keys()
         assert "jupyterlab" not in colab_machine.after
 
     def test_the_first_set_up_cell_says_what_it_installed_and_the_others_that_all_is_there(self, colab_machine):
-        first, *others = colab_machine.outcomes.values()
-        assert f"torchrl {colab_machine.after['torchrl']}" in said_by_setup(first).split("\nInstalled ")[1]
-        assert said_by_setup(first).endswith(READY)
-        assert [said_by_setup(notebook) for notebook in others] == [READY] * len(others)
+        first, *others = colab_machine.runs.values()
+        assert f"torchrl {colab_machine.after['torchrl']}" in first.setup and "MB to fetch) ..." in first.setup
+        assert "Replacing" not in first.setup and "The course is ready, after" in first.setup
+        assert [run.setup for run in others] == [READY] * len(others)
 
-    def test_a_course_that_cannot_be_fetched_stops_the_notebook_with_a_sentence(self, colab_machine):
-        words = "pip's lines above say why. The course needs a network and Python"
-        assert isinstance(colab_machine.unreachable, builder.LessonError) and words in str(colab_machine.unreachable)
+    def test_without_the_wheel_the_notebook_stops_with_a_sentence(self, colab_machine):
+        assert "`make wheel` builds one file" in colab_machine.alone.error
+
+    def test_widgets_of_colabs_release_are_shown_with_their_static_form(self, colab_machine):
+        code = "from course_utils import sliders, show_figure\nimport matplotlib.pyplot as plt\n"
+        code += "def draw(x=1.0):\n    figure = plt.figure()\n    return show_figure(figure, 'nothing')\n"
+        notebook = nbformat.v4.new_notebook(metadata={"kernelspec": {"name": "colab", "display_name": "Colab"}})
+        notebook.cells = [
+            nbformat.v4.new_code_cell("from course_utils import install_missing\ninstall_missing()", id="setup"),
+            nbformat.v4.new_code_cell(code + "sliders(draw, x=(0.0, 2.0))"),
+        ]
+        assert colab_machine.machine.run(notebook, "widgets", []).error == ""
+        shown = notebook.cells[1].outputs[-1].data
+        assert "<img" in shown["text/html"] and "Drawn with x = 1" in shown["text/html"]

@@ -5,19 +5,21 @@ from __future__ import annotations
 import importlib.metadata
 import importlib.util
 import re
+import subprocess
+from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from course_utils.machine import doctor
+from course_utils.machine import doctor, extras
 from tools import lock
 
 EXTRAS = lock.pyproject()["project"]["optional-dependencies"]
 
 
 def test_the_doctor_names_every_extra_of_lessons_and_benchmark():
-    assert set(doctor.OPTIONAL) == set(EXTRAS) - {"dev"}
+    assert set(extras.EXTRAS) == set(EXTRAS) - {"dev"}
 
 
 def test_the_makefile_installs_every_extra_for_tests_and_benchmark():
@@ -28,20 +30,20 @@ def test_the_makefile_installs_every_extra_for_tests_and_benchmark():
 
 
 def test_every_extra_is_installed_where_these_tests_run():
-    assert [extra for extra in doctor.OPTIONAL if not doctor.has_extra(extra)] == []
+    assert [extra for extra in extras.EXTRAS if not extras.has_extra(extra)] == []
 
 
 @pytest.mark.parametrize("absent", ["ray", "tree"])
 def test_rllib_is_absent_where_ray_or_what_rllib_adds_to_it_is(monkeypatch, absent):
     find_spec = importlib.util.find_spec
-    monkeypatch.setattr(doctor.importlib.util, "find_spec", lambda name: None if name == absent else find_spec(name))
-    assert not doctor.has_extra("rllib")
-    assert doctor.has_extra("ray") == (absent != "ray")
-    assert 'rllib absent (python -m pip install "torchrl-course[rllib]")' in doctor.check_extras().text
+    monkeypatch.setattr(extras.importlib.util, "find_spec", lambda name: None if name == absent else find_spec(name))
+    assert not extras.has_extra("rllib")
+    assert extras.has_extra("ray") == (absent != "ray")
+    assert "rllib" in doctor.check_extras().text.split("absent: ")[1]
 
 
 def test_the_rllib_extra_asks_for_what_ray_does_but_for_its_gymnasium():
-    pytest.importorskip("ray", reason=doctor.extra_install("rllib"))
+    pytest.importorskip("ray", reason=extras.extra_install("rllib"))
     asked = [Requirement(line) for line in importlib.metadata.requires("ray")]
     theirs = {
         canonicalize_name(line.name): line.specifier
@@ -63,3 +65,31 @@ def test_rllib_runs_with_the_ray_of_the_ray_extra():
         if name in ("ray", "rllib")
     }
     assert ranges["ray"].specifier == ranges["rllib"].specifier
+
+
+def test_an_extra_comes_from_pinned_files_by_hash_and_never_by_the_name_of_the_course(monkeypatch, tmp_path):
+    """Nobody holds the course's name on the public index: `pip install NAME` would obey whoever registers it."""
+    command = extras.extra_install("minari")
+    assert "--require-hashes" in command and str(lock.REQUIREMENTS / "minari.txt") in command
+    monkeypatch.setattr(extras, "CLONE", tmp_path)
+    assert extras.extra_install("minari") == 'import course_utils; course_utils.install_missing("minari")'
+
+
+def test_no_file_tells_anybody_to_install_the_course_by_its_name():
+    listing = [
+        "git",
+        "ls-files",
+        "--cached",
+        "--others",
+        "--exclude-standard",
+        "*.py",
+        "*.md",
+        "*.ipynb",
+        "*.y*ml",
+        "Makefile",
+    ]
+    files = subprocess.run(listing, cwd=lock.ROOT, capture_output=True, text=True, check=True).stdout.split()
+    by_name = re.compile(r"install[^\n]{0,40}?torchrl[-_]course(?:\[[\w,]*\])?+(?! @)(?![\w-])")
+    here = str(Path(__file__).relative_to(lock.ROOT))
+    found = [name for name in files if name != here and by_name.search((lock.ROOT / name).read_text())]
+    assert found == []

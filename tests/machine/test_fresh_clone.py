@@ -12,10 +12,9 @@ import nbformat
 import pytest
 import yaml
 from conftest import ROOT
-from lab_process import Lab, environment_of_a_newcomer, fresh_copy, status_of
+from lab_process import INSTALL_SECONDS, Lab, environment_of_a_newcomer, fresh_copy, status_of
 
 pytestmark = pytest.mark.slow
-INSTALL_SECONDS = 900
 EVERY_FILE_IS_THERE = """
 import importlib.metadata
 for distribution in importlib.metadata.distributions():
@@ -42,7 +41,7 @@ def readme_commands() -> list[str]:
 def test_the_readmes_commands_are_the_ones_tried_here():
     commands = readme_commands()
     assert [command for command in commands if command.startswith("make")] == ["make lab", "make test"]
-    assert commands[0].startswith("git clone ") and commands[1].startswith("cd ")
+    assert commands[0] == "make lab", "no address, so nothing to clone"
 
 
 def test_an_interrupted_installation_is_completed(clone, newcomer):

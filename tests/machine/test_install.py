@@ -14,11 +14,11 @@ import types
 import pytest
 import yaml
 from conftest import ROOT
-from interpreters import interpreter
 from packaging.requirements import Requirement
 from rattler import MatchSpec
 
 from tools import browser, lab, lock, setup
+from tools.interpreters import interpreter
 
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 

@@ -12,9 +12,10 @@ import jupytext
 import nbformat
 import pytest
 from conftest import ROOT
-from interpreters import interpreter
 from IPython.core.inputtransformer2 import TransformerManager
 from packaging.specifiers import SpecifierSet
+
+from tools.interpreters import interpreter
 
 VERSIONS = ["3.12", "3.13"]
 PACKAGES = [path for folder in ("course_utils", "tools") for path in sorted((ROOT / folder).rglob("*.py"))]

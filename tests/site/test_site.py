@@ -14,9 +14,10 @@ import nbformat
 import pytest
 from bs4 import BeautifulSoup
 from conftest import ROOT
+from decks import slides_of
 
 from tools import browser, site, slides
-from tools.notebooks import lessons, repository
+from tools.course import Publication, lessons
 
 PLACES = site.sources()
 NOTEBOOKS = [f"{place.removesuffix('.ipynb')}.html" for place in PLACES if place.endswith(".ipynb")]
@@ -36,6 +37,7 @@ FOREIGN = {
     "stable-baselines3.readthedocs.io",
     "tianshou.org",
 }
+INVITATION = "Run this cell to"  # what a widget's still form says
 DESKTOP, PHONE = {"width": 1400, "height": 1000}, {"width": 390, "height": 850}
 GROUND = "() => Number(getComputedStyle(document.body).backgroundColor.match(/\\d+/)[0])"  # its red, of 255
 
@@ -52,21 +54,35 @@ ONE_OF_EACH_TOKEN = """() => {
 @pytest.mark.parametrize(
     ("link", "place", "wanted"),
     [
-        ("REPO/blob/main/docs/glossary.md#td-error", "notebooks/01_environments.ipynb", "../docs/glossary.md#td-error"),
+        (
+            "REPO/blob/0123abc/docs/glossary.md#td-error",
+            "notebooks/01_environments.ipynb",
+            "../docs/glossary.md#td-error",
+        ),
         ("02_tensordict.ipynb", "notebooks/01_environments.ipynb", "02_tensordict.ipynb"),
         ("notebooks/07_dqn.ipynb", "index.md", "notebooks/07_dqn.ipynb"),
         ("../README.md#two-commands", "docs/teaching.md", "../index.md#two-commands"),
-        ("../benchmarks/results", "docs/benchmark.md", "REPO/tree/main/benchmarks/results"),
-        ("LICENSE", "index.md", "REPO/blob/main/LICENSE"),
-        ("REPO/blob/main/pyproject.toml", "notebooks/01_environments.ipynb", "REPO/blob/main/pyproject.toml"),
+        ("../benchmarks/results", "docs/benchmark.md", "REPO/tree/0123abc/benchmarks/results"),
+        ("LICENSE", "index.md", "REPO/blob/0123abc/LICENSE"),
+        ("REPO/blob/0123abc/pyproject.toml", "notebooks/01_environments.ipynb", "REPO/blob/0123abc/pyproject.toml"),
         ("#2-four-plans", "docs/teaching.md", "#2-four-plans"),
         ("https://arxiv.org/abs/2108.13264", "docs/benchmark.md", "https://arxiv.org/abs/2108.13264"),
         ("nowhere.md", "docs/teaching.md", "nowhere.md"),
     ],
 )
-def test_a_link_leads_to_a_page_where_there_is_one_and_else_to_the_repository(link, place, wanted):
-    link, wanted = (address.replace("REPO", repository()) for address in (link, wanted))
+def test_a_link_leads_to_a_page_where_there_is_one_and_else_to_the_repository(monkeypatch, link, place, wanted):
+    published = Publication("https://example.org/owner/name", "0123abc")
+    monkeypatch.setattr(site, "publication", lambda: published)
+    link, wanted = (address.replace("REPO", published.address) for address in (link, wanted))
     assert site.relinked(f"see [it]({link}).", place, PLACES) == f"see [it]({wanted})."
+
+
+def test_without_an_address_words_that_linked_to_what_is_no_page_are_words(monkeypatch):
+    monkeypatch.setattr(site, "publication", lambda: None)
+    assert (
+        site.relinked("[a](../benchmarks/results) and [b](glossary.md)", "docs/benchmark.md", PLACES)
+        == "a and [b](glossary.md)"
+    )
 
 
 def test_minutes_stand_below_their_heading():
@@ -216,6 +232,9 @@ class Reader:
             self.foreign.append(route.request.url)
             route.abort()
 
+    def complaints(self) -> tuple[list[str], list[str], list[str]]:
+        return self.foreign, self.failed, self.errors
+
     def open(self, name: str):
         self.page.goto(f"{self.base}/{name}", wait_until="load")
         self.page.evaluate("() => window.MathJax?.startup?.promise")
@@ -257,21 +276,27 @@ def reader(chromium, address):
     yield start
     for one in readers:
         one.context.close()
-        assert (one.foreign, one.failed, one.errors) == ([], [], [])
+        assert one.complaints() == ([], [], [])
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("viewport", "theme"), [(DESKTOP, "light"), (PHONE, "dark")], ids=["desktop-light", "phone-dark"]
-)
-@pytest.mark.parametrize("name", PAGES)
-def test_a_page_opens_without_a_complaint_fits_its_screen_and_is_accessible(name, viewport, theme, reader):
-    from axe_playwright_python.sync_playwright import Axe
+@pytest.fixture(scope="module", params=PAGES)
+def visited(request, chromium, address):
+    """The name of a page, and the page: opened once on a large light screen for all that is looked at there."""
+    one = Reader(chromium, address, DESKTOP, "light")
+    yield request.param, one.open(request.param)
+    one.context.close()
+    assert one.complaints() == ([], [], [])
 
-    page = reader(viewport, theme).open(name)
+
+def assert_it_fits(page, viewport: dict) -> None:
     assert page.evaluate("document.documentElement.scrollWidth") <= viewport["width"]
     unseen = "images => images.filter(image => !image.complete || !image.naturalWidth).map(image => image.alt)"
     assert page.locator("main img:not([loading=lazy])").evaluate_all(unseen) == []
+
+
+def assert_it_is_accessible(page) -> None:
+    """Opens all that is folded, and hides what need not be looked at."""
+    from axe_playwright_python.sync_playwright import Axe
 
     page.locator("main details").evaluate_all("all => all.forEach(one => one.open = true)")
     # What is opened fades in, and is pale until it has.
@@ -284,29 +309,95 @@ def test_a_page_opens_without_a_complaint_fits_its_screen_and_is_accessible(name
     assert not found, [(item["id"], node["html"][:200]) for item in found for node in item["nodes"]]
 
 
-@pytest.mark.slow
-def test_formulas_are_drawn(reader, built):
-    with_formulas = [name for name in PAGES if soup(built / name).select("span.math, div.math")]
-    assert set(with_formulas) & set(NOTEBOOKS) and "docs/glossary.html" in with_formulas
-    one = reader()
-    for name in with_formulas:
-        page = one.open(name)
-        written, drawn = page.locator(".math").count(), page.locator(".math mjx-container svg").count()
-        assert written == drawn > 0, name
-        assert page.locator("mjx-merror, [data-mjx-error]").count() == 0, name
+def outputs(name: str) -> list[str]:
+    """What the cells of a page's notebook show as HTML; nothing where it is none's."""
+    if name not in NOTEBOOKS:
+        return []
+    notebook = nbformat.read(ROOT / name.replace(".html", ".ipynb"), as_version=4)
+    shown = [output.get("data", {}) for cell in notebook.cells for output in cell.get("outputs", [])]
+    return [data["text/html"] for data in shown if "text/html" in data]
+
+
+def solutions(name: str) -> list[str]:
+    """The code of the solutions in a page's notebook."""
+    if name not in NOTEBOOKS:
+        return []
+    notebook = nbformat.read(ROOT / name.replace(".html", ".ipynb"), as_version=4)
+    found = [cell.source for cell in notebook.cells if "solution" in cell.metadata.get("tags", [])]
+    return [re.sub(r"# @title.*\n", "", source).strip() for source in found]
 
 
 @pytest.mark.slow
-def test_videos_play(reader, built):
-    with_videos = [name for name in PAGES if soup(built / name).find("video")]
-    assert with_videos
-    one = reader()
-    for name in with_videos:
-        page = one.open(name)
-        for video in page.locator("video").all():
+class TestPage:
+    """In this order: what is folded is looked at before it is opened, and what hides something comes last."""
+
+    def test_it_fits_its_screen(self, visited):
+        assert_it_fits(visited[1], DESKTOP)
+
+    def test_solutions_are_folded_and_open_on_a_click(self, visited):
+        name, page = visited
+        folded = page.locator("details.hide.below-input, details.hide.above-input", has_text="Solution")
+        assert folded.count() == len(solutions(name)) and bool(solutions(name)) == (name in NOTEBOOKS)
+        for fold, source in zip(folded.all(), solutions(name), strict=True):
+            code = fold.locator("pre")
+            assert not code.is_visible()
+            fold.locator("summary").click()
+            assert code.is_visible()
+            assert code.inner_text().strip() == source
+
+    def test_whatever_the_notebook_shows_is_there_to_see(self, visited):
+        name, page = visited
+        shown = page.locator(".cell_output .text_html")
+        assert shown.count() == len(outputs(name)) and bool(outputs(name)) == (name in NOTEBOOKS)
+        for place, html in zip(shown.all(), outputs(name), strict=True):
+            content = place.locator("xpath=./*").first
+            assert content.is_visible() and content.bounding_box()["height"] > 10, html[:200]
+            words = BeautifulSoup(html, "html.parser").get_text()
+            assert re.sub(r"\s", "", place.inner_text())[:20] in re.sub(r"\s", "", words)
+
+    def test_widgets_leave_their_still_form(self, visited):
+        name, page = visited
+        forms = page.locator(".cell_output .text_html", has_text=INVITATION)
+        assert forms.count() == sum(INVITATION in html for html in outputs(name))
+        for form in forms.all():
+            for summary in form.locator("summary").all():
+                summary.click()
+            assert form.get_by_text(INVITATION).is_visible()
+            assert form.locator("img, table").first.is_visible()
+
+    def test_formulas_are_drawn(self, visited, built):
+        name, page = visited
+        formulas = soup(built / name).select("span.math, div.math")
+        assert page.locator(".math").count() == page.locator(".math mjx-container svg").count() >= len(formulas)
+        assert page.locator("mjx-merror, [data-mjx-error]").count() == 0
+
+    def test_videos_play(self, visited):
+        for video in visited[1].locator("video").all():
             video.evaluate("video => video.play()")
             handle = video.element_handle()
-            page.wait_for_function("video => video.currentTime > 0 && video.duration > 0", arg=handle, timeout=20_000)
+            visited[1].wait_for_function(
+                "video => video.currentTime > 0 && video.duration > 0", arg=handle, timeout=20_000
+            )
+
+    def test_it_is_accessible(self, visited):
+        assert_it_is_accessible(visited[1])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_fits_a_phone_and_is_accessible_in_the_dark(name, reader):
+    page = reader(PHONE, "dark").open(name)
+    assert_it_fits(page, PHONE)
+    assert_it_is_accessible(page)
+
+
+@pytest.mark.slow
+def test_there_are_formulas_videos_and_widgets_to_look_at(built):
+    pages = {name: soup(built / name) for name in PAGES}
+    with_formulas = {name for name, page in pages.items() if page.select("span.math, div.math")}
+    assert with_formulas & set(NOTEBOOKS) and "docs/glossary.html" in with_formulas
+    assert any(page.find("video") for page in pages.values())
+    assert any(INVITATION in html for name in NOTEBOOKS for html in outputs(name))
 
 
 @pytest.mark.slow
@@ -322,59 +413,6 @@ def test_search_finds_a_word_and_leads_to_it(reader):
     found.first.click()
     page.wait_for_load_state()
     assert "bootstrapping" in page.locator("main").inner_text().lower()
-
-
-def outputs(name: str) -> list[str]:
-    """What the cells of a page's notebook show as HTML."""
-    notebook = nbformat.read(ROOT / name.replace(".html", ".ipynb"), as_version=4)
-    shown = [output.get("data", {}) for cell in notebook.cells for output in cell.get("outputs", [])]
-    return [data["text/html"] for data in shown if "text/html" in data]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", NOTEBOOKS)
-def test_whatever_the_notebook_shows_is_there_to_see(name, reader):
-    page = reader().open(name)
-    shown = page.locator(".cell_output .text_html")
-    expected = outputs(name)
-    assert shown.count() == len(expected) > 0
-    for place, html in zip(shown.all(), expected, strict=True):
-        content = place.locator("xpath=./*").first
-        assert content.is_visible() and content.bounding_box()["height"] > 10, html[:200]
-        words = BeautifulSoup(html, "html.parser").get_text()
-        assert re.sub(r"\s", "", place.inner_text())[:20] in re.sub(r"\s", "", words)
-
-
-@pytest.mark.slow
-def test_widgets_leave_their_still_form(reader):
-    invitation = "Run this cell to"
-    with_widgets = [name for name in NOTEBOOKS if any(invitation in html for html in outputs(name))]
-    assert with_widgets
-    one = reader()
-    for name in with_widgets:
-        forms = one.open(name).locator(".cell_output .text_html", has_text=invitation)
-        assert forms.count() == sum(invitation in html for html in outputs(name))
-        for form in forms.all():
-            for summary in form.locator("summary").all():
-                summary.click()
-            assert form.get_by_text(invitation).is_visible()
-            assert form.locator("img, table").first.is_visible()
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", NOTEBOOKS)
-def test_solutions_are_folded_and_open_on_a_click(name, reader):
-    notebook = nbformat.read(ROOT / name.replace(".html", ".ipynb"), as_version=4)
-    solutions = [cell for cell in notebook.cells if "solution" in cell.metadata.get("tags", [])]
-    page = reader().open(name)
-    folded = page.locator("details.hide.below-input, details.hide.above-input", has_text="Solution")
-    assert folded.count() == len(solutions) > 0
-    for fold, cell in zip(folded.all(), solutions, strict=True):
-        code = fold.locator("pre")
-        assert not code.is_visible()
-        fold.locator("summary").click()
-        assert code.is_visible()
-        assert code.inner_text().strip() == re.sub(r"# @title.*\n", "", cell.source).strip()
 
 
 @pytest.mark.slow
@@ -401,3 +439,34 @@ def test_the_decks_are_two_clicks_away_on_screen_and_on_paper(reader):
     for address in decks:
         page.goto(address)
         assert page.locator("section h1").first.is_visible()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("deck", DECKS, ids=lambda deck: deck.stem)
+def test_no_slide_overflows_and_no_deck_asks_for_anything(deck, built, chromium):
+    from axe_playwright_python.sync_playwright import Axe
+
+    page, asked = chromium.new_page(viewport={"width": 1280, "height": 720}), []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto((built / "slides" / f"{deck.stem}.html").as_uri())
+    too_large = page.locator("section[data-marpit-pagination]").evaluate_all(
+        "all => all.filter(s => s.scrollHeight > s.clientHeight || s.scrollWidth > s.clientWidth || "
+        "[...s.querySelectorAll('pre')].some(p => p.scrollWidth > p.clientWidth))"
+        ".map(s => s.dataset.marpitPagination + ' ' + s.querySelector('h1')?.innerText)"
+    )
+    assert too_large == []
+    assert [url for url in asked if not url.startswith(("file:", "data:", "blob:"))] == []
+    found = Axe().run(page, options={"runOnly": ["color-contrast", "image-alt"]}).response["violations"]
+    assert not found, [node["html"][:200] for item in found for node in item["nodes"]]
+    page.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("deck", DECKS, ids=lambda deck: deck.stem)
+def test_the_pdf_of_a_deck_has_a_page_and_a_note_for_every_slide(deck, built):
+    from pypdf import PdfReader
+
+    printed = PdfReader(built / "slides" / f"{deck.stem}.pdf").pages
+    assert len(printed) == len(slides_of(deck))
+    notes = [annotation.get_object().get("/Contents", "") for page in printed for annotation in page.get("/Annots", [])]
+    assert sum("Minutes:" in note for note in notes) == len(printed)

@@ -1,4 +1,4 @@
-"""The decks: pictures with words, code that is the lesson's, slides that hold what stands on them."""
+"""The decks as they are written: pictures with words, code that is the lesson's. As they are built: test_site.py."""
 
 from __future__ import annotations
 
@@ -7,16 +7,12 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT
+from decks import slides_of
 
-from tools import browser, slides
+from tools import slides
 
 DECKS = slides.decks()
 LESSON_DECKS = [deck for deck in DECKS if (ROOT / "lessons" / f"{deck.stem}.py").exists()]
-
-
-def pages(deck: Path) -> list[str]:
-    """The slides of a deck as Markdown, without its front matter."""
-    return re.split(r"^---$", deck.read_text().split("---", 2)[2], flags=re.MULTILINE)
 
 
 def by_name(deck: Path) -> str:
@@ -25,8 +21,8 @@ def by_name(deck: Path) -> str:
 
 @pytest.mark.parametrize("deck", DECKS, ids=by_name)
 def test_every_slide_has_a_title_and_tells_the_speaker_what_to_say_and_how_long(deck):
-    assert 8 <= len(pages(deck)) <= 15
-    for number, page in enumerate(pages(deck), 1):
+    assert 8 <= len(slides_of(deck)) <= 15
+    for number, page in enumerate(slides_of(deck), 1):
         assert re.search(r"^# \S", page, flags=re.MULTILINE), f"slide {number} has no title"
         notes = " ".join(re.findall(r"<!--(.*?)-->", page, flags=re.DOTALL))
         assert re.search(r"^Minutes: [\d.]+$", notes, flags=re.MULTILINE) and "Say:" in notes, f"slide {number}"
@@ -78,48 +74,3 @@ def test_there_is_a_deck_for_every_lesson_of_the_core_track_an_opening_and_a_clo
 def test_a_picture_that_cannot_be_shown_is_named_with_the_fix(picture, words):
     with pytest.raises(slides.SlideError, match=re.escape(words)):
         slides.expand(picture)
-
-
-@pytest.fixture(scope="module")
-def built(tmp_path_factory):
-    if browser.find() is None and not browser.required():
-        pytest.skip(f"There is no browser on this machine. {browser.FIX}")
-    target = tmp_path_factory.mktemp("decks") / "slides"
-    slides.build(DECKS, target)
-    return target
-
-
-@pytest.mark.slow
-def test_no_slide_overflows_and_no_deck_asks_for_anything(built):
-    from axe_playwright_python.sync_playwright import Axe
-    from lab_page import ARGUMENTS
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=browser.find(), args=ARGUMENTS)
-        for deck in DECKS:
-            page, asked = chromium.new_page(viewport={"width": 1280, "height": 720}), []
-            page.on("request", lambda request, asked=asked: asked.append(request.url))
-            page.goto((built / f"{deck.stem}.html").as_uri())
-            too_large = page.locator("section[data-marpit-pagination]").evaluate_all(
-                "all => all.filter(s => s.scrollHeight > s.clientHeight || s.scrollWidth > s.clientWidth || "
-                "[...s.querySelectorAll('pre')].some(p => p.scrollWidth > p.clientWidth))"
-                ".map(s => s.dataset.marpitPagination + ' ' + s.querySelector('h1')?.innerText)"
-            )
-            assert too_large == [], deck.stem
-            assert [url for url in asked if not url.startswith(("file:", "data:", "blob:"))] == []
-            found = Axe().run(page, options={"runOnly": ["color-contrast", "image-alt"]}).response["violations"]
-            assert not found, (deck.stem, [node["html"][:200] for item in found for node in item["nodes"]])
-            page.close()
-        chromium.close()
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("deck", DECKS, ids=by_name)
-def test_the_pdf_has_a_page_and_a_note_for_every_slide(deck, built):
-    from pypdf import PdfReader
-
-    printed = PdfReader(built / f"{deck.stem}.pdf").pages
-    assert len(printed) == len(pages(deck))
-    notes = [annotation.get_object().get("/Contents", "") for page in printed for annotation in page.get("/Annots", [])]
-    assert sum("Minutes:" in note for note in notes) == len(printed)

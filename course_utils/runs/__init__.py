@@ -1,0 +1,1 @@
+"""Keep: checkpoints, a stop at the first NaN, and the results and scripts that come with the course."""
