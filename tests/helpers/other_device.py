@@ -74,8 +74,9 @@ def run(function, args: tuple, kwargs: dict):
     out = function(*tree_map(held, args), **tree_map(held, kwargs))
     if function is aten._local_scalar_dense.default:
         return out
-    target = args[0] if function is aten.copy_.default else None
-    stays = isinstance(target, Elsewhere) if target is not None else names_it(asked) if asked is not None else bool(there)
+    stays = bool(there) if asked is None else names_it(asked)
+    if function is aten.copy_.default:
+        stays = isinstance(args[0], Elsewhere)
 
     def back(value):
         if not isinstance(value, torch.Tensor):
