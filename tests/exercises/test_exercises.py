@@ -192,6 +192,15 @@ def test_answers_that_build_something_are_judged_by_what_it_does():
     assert "Is the `return` missing?" in judge(BUILDS, forgets)[1]
 
 
+def test_a_module_in_the_place_of_the_function_that_builds_it_is_told():
+    builds = Exercise(
+        "3.2", "fine", lambda: torch.nn.Identity(), lambda draw: {}, probe=lambda module, inputs: module(1)
+    )
+    assert judge(builds, lambda: torch.nn.Identity())[0] == "correct"
+    status, feedback = judge(builds, torch.nn.Identity())
+    assert status == "not yet" and feedback.startswith("Give the function that builds it: this Identity")
+
+
 def test_modules_are_compared_by_their_weights():
     first, second = torch.nn.Linear(2, 2), torch.nn.Linear(2, 2)
     assert difference(first, copy.deepcopy(first)) == "" and difference(first, second)
