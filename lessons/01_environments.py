@@ -790,7 +790,8 @@ show_figure(figure, f"Paths of 16 boats for 60 steps, crosses where one is lost:
 # of shape `[rooms, 1]`, and has batch size `[rooms]`. In a step the room first loses a tenth of
 # its lead over the 5 degrees outside, then gains `action` degrees. The reward is minus the
 # distance of the *new* temperature from 20; the episode terminates when the *new* temperature is
-# above 30. Return a new tensordict with `temperature`, `reward`, `terminated` and `done`.
+# above 30. Return a new tensordict with these four entries: `temperature`, `reward`, `terminated` and
+# `done`.
 # <details><summary>Hint</summary>The lead is <code>temperature - 5</code>. Compare
 # <code>Boats._step</code>, and take the batch size from <code>td.batch_size</code>.</details>
 

@@ -280,7 +280,7 @@ def beliefs(run):
 # %% [markdown]
 # Third source: the episodes that ended in a batch. You write this one.
 #
-# ### Exercise 6.2: the return to log  (5 min)
+# ### Exercise 6.2: the return to log  (4 min)
 # `batch` is what a collector hands over, with batch size `[copies, time]`. At each step,
 # `batch["next", "episode_reward"]` is the sum of the rewards of the running episode up to and
 # including this step; `batch["next", "done"]` is True where an episode ended. An episode may have
@@ -524,7 +524,7 @@ print(f"Loss {loss_first:.3f} -> {loss_last:.3f}: times {loss_last / loss_first:
 # returns: in supervised learning the loss is the judge; here it measures the distance to a moving
 # target, and need not fall while the agent gets better.
 #
-# ### Exercise 6.3: the gradient norm  (3 min)
+# ### Exercise 6.3: the gradient norm  (2 min)
 # Write `gradient_norm(gradients)`. It gets a list of tensors of different shapes, the gradients of
 # a network's weights, and returns one number: the length of the vector you get when you lay all
 # entries of all tensors in one row. (The length of $(3, 4)$ is 5.)
@@ -685,29 +685,41 @@ show_figure(
 # first would pay later, and it never found out. A reward is not a hint, it is the whole task. An
 # agent that collects it in a way nobody meant is said to do *reward hacking*.
 #
-# ### Exercise 6.4: how far is flat from best?  (2 min)
-# The curve ended flat. Is that at least the best this reward allows? Say the cart starts exactly
-# in the middle, at 0. An episode ends at the latest when the cart leaves the track at 2.4 metres,
-# and each step lasts 0.02 seconds, so a step at speed $v$ moves the cart by $0.02 v$. What is the
-# largest sum of speeds an episode can reach, up to a small overshoot of the last step? Give a
-# number.
-# <details><summary>Hint</summary>Add up the movements of all steps: they make the whole way. What
-# does that say about the sum of the speeds?</details>
+# ### Exercise 6.4: an alarm for the next run  (4 min)
+# Next time a program shall notice. Several runs were logged: `returns` holds the points of
+# `train/return`, `lengths` those of `train/length`, both of shape `[runs, points]`, in order of
+# time. Write `parted(returns, lengths)`: for each run True if its return went up while its length
+# went down, else False, shape `[runs]`. Single points are noise, so compare the mean of the last
+# four points of a curve with the mean of its first four.
+# <details><summary>Hint</summary><code>curves[:, :4].mean(1)</code> is the mean of each run's first
+# four points. Two boolean tensors are joined by <code>&amp;</code>, with brackets around each
+# comparison.</details>
+
 
 # %% tags=["exercise"]
-largest_return = ...
+def parted(returns, lengths):
+    # your code
+    ...
 
-check("6.4", largest_return)
+
+check("6.4", parted)
+
 
 # %% tags=["solution"]
-largest_return = 2.4 / 0.02  # the movements 0.02 v add up to the whole way of 2.4
+def parted(returns, lengths):
+    def rise(curves):
+        return curves[:, -4:].mean(1) - curves[:, :4].mean(1)
 
-check("6.4", largest_return)
+    return (rise(returns) > 0) & (rise(lengths) < 0)
+
+
+check("6.4", parted)
 
 # %% [markdown]
-# (It can be reached: an agent that keeps the pole leaning a little to the right rolls all the way.)
-# So ours is far from the best even by its own reward: **flat means that it has stopped
-# improving, not that it is good.** Only a comparison from outside says what a number is worth.
+# Such an alarm needs the figure you mean in the log; what was never written down, nobody can
+# compare. And mind the end of the return that ours was trained on: **flat means that it has
+# stopped improving, not that it is good.** Only a comparison from outside says what a number is
+# worth.
 #
 # ## Mend the reward  (about 37 min to here)
 #

@@ -75,8 +75,8 @@ for row in rollout["next", "done"].squeeze(-1):
 #
 # ### Exercise 7.1: only the first episode counts  (5 min)
 # Write `first_returns(reward, done)`. Both have shape `[copies, time]`, `done` is boolean. Return
-# one number per copy: the sum of the rewards up to and including the first step that is `done`.
-# Here the rewards are not all 1.
+# one number per copy: the sum of the rewards up to and including the first step that is `done`, of
+# all rewards where no step is. Here the rewards are not all 1.
 # <details><summary>Hint</summary>Which steps have no <code>done</code> <em>before</em> them? A
 # cumulative sum over time counts the ends so far; the step's own end must not count.</details>
 

@@ -37,6 +37,8 @@ def judge_function(exercise: Exercise, answer: Any) -> tuple[str, str]:
         return "not attempted", "Replace the `...` with your code and run the cell again."
     if not callable(answer):
         return "not yet", f"Give the function itself, without calling it: this is a {type(answer).__name__}."
+    if isinstance(answer, torch.nn.Module) and not exercise.draw(Draw(0)):
+        return "not yet", f"Give the function that builds it: this {type(answer).__name__} is what it has to return."
     first = random.SystemRandom().randrange(2**31)
     seeds = range(first, first + DRAWS)  # one after the other, for `Draw.turn`
     outcomes = []

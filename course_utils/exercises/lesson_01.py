@@ -8,18 +8,20 @@ from torchrl.data import Composite, Unbounded
 from torchrl.envs import Compose, EnvBase, GymEnv, RewardScaling, RewardSum, StepCounter, TransformedEnv
 from torchrl.envs.utils import step_mdp
 
+from course_utils.exercises.drawn import mixed, rollout, whole
 from course_utils.exercises.exercise import Draw, Exercise, Mutant
+from course_utils.exercises.probing import tensors
 
 
 class _Walk(EnvBase):
-    """A point on a line that moves by the action; like a simulator it keeps its place to itself."""
+    """A point in the plane that moves by the action; like a simulator it keeps its place to itself."""
 
-    def __init__(self, start: float) -> None:
+    def __init__(self, start: torch.Tensor) -> None:
         super().__init__()
-        self.observation_spec = Composite(observation=Unbounded([1]))
-        self.action_spec = Unbounded([1])
+        self.observation_spec = Composite(observation=Unbounded([2]))
+        self.action_spec = Unbounded([2])
         self.reward_spec = Unbounded([1])
-        self.start = self.place = torch.tensor([start])
+        self.start = self.place = start
 
     def _set_seed(self, seed):
         pass
@@ -31,17 +33,26 @@ class _Walk(EnvBase):
     def _step(self, tensordict):
         self.place = self.place + tensordict["action"]
         never = torch.zeros(1, dtype=torch.bool)
-        return TensorDict(
-            {"observation": self.place, "reward": -self.place.abs(), "terminated": never, "done": never.clone()}
-        )
+        reward = -self.place.norm().unsqueeze(0)
+        return TensorDict({"observation": self.place, "reward": reward, "terminated": never, "done": never.clone()})
+
+
+class _Chaser:
+    """A policy that goes towards a goal, more boldly each time it is asked: asked once is not asked each time."""
+
+    def __init__(self, goal: torch.Tensor, pull: float) -> None:
+        self.goal, self.pull, self.asked = goal, pull, 0
+
+    def __call__(self, td: TensorDict) -> TensorDict:
+        self.asked += 1
+        return td.set("action", self.pull * self.asked**0.5 * (self.goal - td["observation"]))
 
 
 def _walk(draw: Draw) -> dict:
-    goal, pull = draw.uniform(2, 4), draw.uniform(0.2, 0.6)
     return {
-        "env": _Walk(draw.uniform(-1, 1)),
-        "policy": lambda td: td.set("action", pull * (goal - td["observation"])),
-        "steps": int(draw.integers(2, 4, 1)),
+        "env": _Walk(draw.normal(2)),
+        "policy": _Chaser(3 + draw.normal(2), draw.uniform(0.1, 0.3)),
+        "steps": whole(draw, 1, 5),
     }
 
 
@@ -70,15 +81,14 @@ def _watch_resetting(env, policy, steps):
     return torch.stack([env.step(policy(env.reset()))["next", "observation"] for _ in range(steps)])
 
 
-def _rollout(draw: Draw) -> dict:
-    # Steps on which both flags, one, or none is set; root flags are False, as in every rollout.
-    terminated, truncated = draw.flags(0.2, 40, 1), draw.flags(0.3, 40, 1)
-    terminated[:4] = torch.tensor([[True], [True], [False], [False]])
-    truncated[:4] = torch.tensor([[True], [False], [True], [False]])
-    no = torch.zeros(40, 1, dtype=torch.bool)
-    flags = {"terminated": terminated, "truncated": truncated, "done": terminated | truncated}
-    root = {"terminated": no, "truncated": no.clone(), "done": no.clone()}
-    return {"rollout": TensorDict(root | {"next": TensorDict(flags, [40])}, [40])}
+def _watch_asking_once(env, policy, steps):
+    action = policy(env.reset())["action"]
+    return env.rollout(steps, lambda td: td.set("action", action))["next", "observation"]
+
+
+def _watch_from_the_start(env, policy, steps):
+    played = env.rollout(steps, policy)
+    return torch.cat([played["observation"][:1], played["next", "observation"]])
 
 
 def _endings(rollout):
@@ -88,7 +98,7 @@ def _endings(rollout):
 
 def _clock(draw: Draw) -> dict:
     # Few different inputs, so that the environments below are built once each.
-    return {"limit": int(draw.integers(2, 4, 1)), "factor": int(draw.integers(1, 6, 1)) / 10}
+    return {"limit": whole(draw, 2, 4), "factor": (0.1, 0.3, 2.0)[whole(draw, 0, 2)]}
 
 
 @cache
@@ -100,31 +110,36 @@ def _chain(kind: str, limit: int, factor: float) -> EnvBase:
         "sums the scaled": [clock, scaling, total],
         "counts without stopping": [StepCounter(), total, scaling],
         "no sum": [clock, scaling],
+        "clock only": [clock],
         "shifts": [clock, total, RewardScaling(loc=factor, scale=1.0)],
+        "constant": [clock, total, RewardScaling(loc=factor, scale=0.0)],
         "no scaling": [clock, total],
     }
     return TransformedEnv(GymEnv("Pendulum-v1"), Compose(*chains[kind]))
 
 
 def _play(env, inputs):
-    """What a constant torque brings about, in one more step than the clock allows."""
+    """What a constant torque brings about, in a few more steps than the clock allows."""
     env.set_seed(0)
-    rollout = env.rollout(inputs["limit"] + 1, lambda td: td.set("action", torch.ones(1)))
-    return rollout["next"].select("reward", "episode_reward", "truncated", "done", strict=False)
+    played = env.rollout(inputs["limit"] + 3, lambda td: td.set("action", torch.ones(1)))["next"]
+    seen = {"length of an episode": len(played), "last flag `truncated`": bool(played["truncated"][-1])}
+    return seen | {key: played[key] for key in ("reward", "episode_reward") if key in played}
 
 
 def _rooms(draw: Draw) -> dict:
-    temperature = 25 + 8 * draw.normal(12, 1)
-    # Heated beyond 30, cooled from above to below 30, and neither.
-    temperature[:3] = torch.tensor([[29.0], [31.0], [18.0]])
-    action = 3 * draw.normal(12, 1).abs()
-    action[:3] = torch.tensor([[5.0], [0.5], [1.0]])
-    return {"td": TensorDict({"temperature": temperature, "action": action}, [12])}
+    # Heated beyond 30, heated to exactly 30 (there is no lead to lose at 5 degrees, so no rounding either), cooled from
+    # above to below 30, and whatever else comes.
+    rooms = whole(draw, 6, 12)
+    temperature, action = 25 + 8 * draw.normal(rooms, 1), 3 * draw.normal(rooms, 1)
+    places = mixed(draw, rooms)[:4]
+    temperature[places] = torch.tensor([[29.0], [5.0], [31.0], [18.0]])
+    action[places] = torch.tensor([[5.0], [25.0], [0.5], [1.0]])
+    return {"td": TensorDict({"temperature": temperature, "action": action}, [rooms])}
 
 
-def _room_step(td):
-    temperature = 5 + 0.9 * (td["temperature"] - 5) + td["action"]
-    too_hot = temperature > 30
+def _room_step(td, new=None, limit=None):
+    temperature = 5 + 0.9 * (td["temperature"] - 5) + td["action"] if new is None else new
+    too_hot = temperature > 30 if limit is None else limit(temperature)
     return TensorDict(
         {
             "temperature": temperature,
@@ -136,23 +151,36 @@ def _room_step(td):
     )
 
 
-def _room_ends_by_the_old(td):
-    too_hot = td["temperature"] > 30
-    return _room_step(td).update({"terminated": too_hot, "done": too_hot.clone()})
-
-
 EXERCISES = [
     Exercise(
         number="1.1",
         tests="Each action answers the latest observation, and each step moves the world exactly once.",
         draw=_walk,
         reference=_watch,
+        probe=tensors,
         mutants=[
             Mutant(
                 "never turns the page",
                 _watch_without_turning,
                 "You step from the same root again and again: the world moves on, but your policy still sees the first "
                 "observation. Turn the page after each step: `td = step_mdp(td)`.",
+            ),
+            Mutant(
+                "asks once",
+                _watch_asking_once,
+                "You ask the policy once and repeat its first action. Ask it in every round, with the tensordict of "
+                "that round.",
+            ),
+            Mutant(
+                "with the start",
+                _watch_from_the_start,
+                "You also return the observation of the reset. Only those that *followed* a step are asked for.",
+            ),
+            Mutant(
+                "random actions",
+                lambda env, policy, steps: env.rollout(steps)["next", "observation"],
+                "Your actions do not come from `policy`: a rollout without one acts at random. Give it: "
+                "`env.rollout(steps, policy)`, or call `policy(td)` before each step.",
             ),
             Mutant(
                 "root observations",
@@ -181,7 +209,7 @@ EXERCISES = [
     Exercise(
         number="1.2",
         tests="Endings are read under `next`, and the clock counts only where the world went on.",
-        draw=_rollout,
+        draw=lambda draw: {"rollout": rollout(draw, whole(draw, 20, 50))},
         reference=_endings,
         mutants=[
             Mutant(
@@ -200,6 +228,32 @@ EXERCISES = [
                 "truncated *and not* terminated.",
             ),
             Mutant(
+                "both nowhere",
+                lambda rollout: (
+                    (rollout["next", "terminated"] & ~rollout["next", "truncated"]).sum(),
+                    _endings(rollout)[1],
+                ),
+                "A step with both flags is counted nowhere. It belongs to the world: count all that are `terminated`.",
+            ),
+            Mutant(
+                "exactly one flag",
+                lambda rollout: (
+                    rollout["next", "terminated"].sum(),
+                    (rollout["next", "terminated"] ^ rollout["next", "truncated"]).sum(),
+                ),
+                "Your second number counts steps with exactly one of the flags, so every fall without the clock as "
+                "well. Count those that are truncated *and not* terminated.",
+            ),
+            Mutant(
+                "difference of counts",
+                lambda rollout: (
+                    rollout["next", "terminated"].sum(),
+                    rollout["next", "truncated"].sum() - rollout["next", "terminated"].sum(),
+                ),
+                "You subtract one count from the other. That takes away each fall, also where the clock had not run "
+                "out. Compare the two flags step by step: truncated *and not* terminated.",
+            ),
+            Mutant(
                 "done as terminated",
                 lambda rollout: (rollout["next", "done"].sum(), _endings(rollout)[1]),
                 "Your first number counts `done`, which is also True when only the clock ran out. Count `terminated`.",
@@ -211,6 +265,12 @@ EXERCISES = [
                     rollout["next", "truncated"].sum(),
                 ),
                 "Where both flags are True you count for the clock. The pole has fallen there: count it for the world.",
+            ),
+            Mutant(
+                "world only",
+                lambda rollout: _endings(rollout)[0],
+                "You return one number, how often the world ended an episode. The second one is missing: how often "
+                "only the clock did.",
             ),
             Mutant(
                 "swapped",
@@ -235,17 +295,30 @@ EXERCISES = [
             Mutant(
                 "counts without stopping",
                 partial(_chain, "counts without stopping"),
-                "Your episodes do not end after `limit` steps. A `StepCounter` alone only counts; give it `max_steps`.",
+                "Your episodes do not end after `limit` steps. `StepCounter(max_steps=limit)` ends them; without "
+                "`max_steps` it only counts.",
             ),
             Mutant(
                 "no sum",
                 partial(_chain, "no sum"),
-                "Clock and scaling are right, but there is no `episode_reward`. Add a `RewardSum()`.",
+                "Clock and scaling are right, but there is no entry `episode_reward`. `RewardSum()` writes it; with "
+                "other `out_keys` the sum stands under another name.",
+            ),
+            Mutant(
+                "clock only",
+                partial(_chain, "clock only"),
+                "Only the clock is at work: there is no `episode_reward`, and nothing is scaled. `TransformedEnv` "
+                "takes *one* transform: put all three into a `Compose(...)`.",
             ),
             Mutant(
                 "shifts",
                 partial(_chain, "shifts"),
-                "You *add* `factor` to each reward: `loc` and `scale` have changed places. Use `loc=0.0` and "
+                "You *add* `factor` to each reward: it is given as `loc`. Use `loc=0.0` and `scale=factor`.",
+            ),
+            Mutant(
+                "constant",
+                partial(_chain, "constant"),
+                "Each of your rewards is `factor` itself: `loc` and `scale` have changed places. Use `loc=0.0` and "
                 "`scale=factor`.",
             ),
             Mutant(
@@ -276,6 +349,31 @@ EXERCISES = [
                 "A rollout keeps copies and time apart; they are two dimensions, not one of 800.",
             ),
             Mutant(
+                "copies last",
+                (100, 1, 8),
+                "Copies come first, then time, then the reward's own dimension.",
+            ),
+            Mutant(
+                "own dimension in front",
+                (1, 8, 100),
+                "The reward's own dimension of 1 comes last, behind the batch size.",
+            ),
+            Mutant(
+                "own dimension in the middle",
+                (8, 1, 100),
+                "The reward's own dimension of 1 comes last, behind the batch size; time belongs to the batch size.",
+            ),
+            Mutant(
+                "the observation's",
+                (8, 100, 3),
+                "That is the shape of the observation, three numbers a step. A reward is one number.",
+            ),
+            Mutant(
+                "empty",
+                (8, 100, 0),
+                "A dimension of size 0 holds nothing. A reward is one number: its own dimension has size 1.",
+            ),
+            Mutant(
                 "one copy",
                 (100, 1),
                 "That is the reward of one copy. Here 8 of them play side by side.",
@@ -301,9 +399,26 @@ EXERCISES = [
             ),
             Mutant(
                 "ends by the old",
-                _room_ends_by_the_old,
+                lambda td: _room_step(td, limit=lambda new: td["temperature"] > 30),
                 "Your flags look at the temperature *before* the step, so the end is noticed one step late. Use the "
                 "new one.",
+            ),
+            Mutant(
+                "exactly 30",
+                lambda td: _room_step(td, limit=lambda new: new >= 30),
+                "A room of exactly 30 degrees ends with you. It terminates *above* 30: `>`.",
+            ),
+            Mutant(
+                "heats first",
+                lambda td: _room_step(td, new=5 + 0.9 * (td["temperature"] + td["action"] - 5)),
+                "You heat first, so a tenth of the heat is lost at once. First the room loses a tenth of its lead, "
+                "then it gains `action`.",
+            ),
+            Mutant(
+                "loses a tenth of all",
+                lambda td: _room_step(td, new=0.9 * td["temperature"] + td["action"]),
+                "Your room loses a tenth of its whole temperature. It loses a tenth of its *lead* over the 5 degrees "
+                "outside: `0.1 * (temperature - 5)`.",
             ),
             Mutant(
                 "never done",

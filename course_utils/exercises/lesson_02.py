@@ -1,21 +1,10 @@
 """Exercises of lesson 02."""
 
 import torch
-from tensordict import TensorDict
+from tensordict import TensorDict, TensorDictBase
 
+from course_utils.exercises.drawn import mixed, rollout, whole
 from course_utils.exercises.exercise import Draw, Exercise, Mutant
-
-
-def _transitions(draw: Draw, *batch: int) -> TensorDict:
-    """Transitions with falls, clocks that ran out, and steps that ended nothing; `next` differs from the root."""
-    terminated, truncated = draw.flags(0.3, *batch, 1), draw.flags(0.3, *batch, 1)
-    terminated.view(-1)[:3] = torch.tensor([True, False, False])
-    truncated.view(-1)[:3] = torch.tensor([False, True, False])
-    after = {"terminated": terminated, "truncated": truncated, "done": terminated | truncated}
-    before = {name: flag.view(-1).roll(1).view(*batch, 1) for name, flag in after.items()}
-    after |= {"observation": draw.normal(*batch, 4), "reward": draw.normal(*batch, 1)}
-    before |= {"observation": draw.normal(*batch, 4), "action": draw.integers(0, 2, *batch)}
-    return TensorDict({**before, "next": after}, batch_size=batch)
 
 
 def _falls(data):
@@ -25,6 +14,12 @@ def _falls(data):
 def _full_batches(data, size):
     rows = data.reshape(-1)
     return rows[: len(rows) // size * size].split(size)
+
+
+def _no_generator(pieces, inputs):
+    if not isinstance(pieces, (list, tuple, TensorDictBase)):
+        raise TypeError("a list or tuple is asked for")
+    return pieces
 
 
 def _hide(data, root=True, following=True, where=(slice(None), [1, 3])):
@@ -44,27 +39,46 @@ def _drop_speeds(data):
 
 
 def _pictures(draw: Draw) -> dict:
-    # The names differ from draw to draw, so that an answer cannot rely on them.
-    name = ["pixels", "camera", "view"][int(draw.integers(0, 3, 1))]
-    data = {
-        name: draw.integers(0, 256, 6, 3, 4, 4).to(torch.uint8),
-        "action": draw.integers(0, 5, 6, 1),
-        "done": draw.flags(0.4, 6, 1),
-        "speed": 10 * draw.normal(6, 2),
-        "next": {name: draw.integers(0, 256, 6, 3, 4, 4).to(torch.uint8), "reward": draw.normal(6, 1)},
+    # Pictures with and without colours at three depths, dark ones too, beside other whole numbers and other entries of
+    # four dimensions. What is a picture in one draw is none in another under that name, so that no name tells.
+    frames = whole(draw, 2, 5)
+    names = ["camera", "pixels", "view"]
+    name, other, third = (names[place] for place in mixed(draw, len(names)))
+
+    def picture(*shape: int, brightest: int = 255) -> torch.Tensor:
+        return draw.integers(0, brightest + 1, frames, *shape).to(torch.uint8)
+
+    inner = {name: picture(3, 4, 4), "speed": draw.normal(frames, 1), "zoomed": picture(4, 4)}
+    following = {
+        name: picture(3, 4, 4),
+        "health": draw.integers(0, 9, frames, 1).to(torch.int32),
+        "reward": draw.normal(frames, 1),
+        "info": inner,
     }
-    return {"data": TensorDict(data, batch_size=[6])}
+    data = {
+        name: picture(3, 4, 4),
+        "at_night": picture(4, 4, brightest=1),
+        other: 10 * draw.normal(frames, 3, 4, 4),
+        third: draw.integers(0, 300, frames, 3, 4, 4),
+        "goal": draw.normal(frames, 2).half(),
+        "action": draw.integers(0, 5, frames, 1).to(torch.int16),
+        "done": draw.flags(0.4, frames, 1),
+        "next": following,
+    }
+    return {"data": TensorDict(data, batch_size=[frames])}
 
 
 def _scale(data):
     return data.apply(lambda entry: entry.float() / 255 if entry.dtype == torch.uint8 else entry)
 
 
-def _scale_top_level(data):
+def _scale_levels(data, levels):
     result = data.clone()
     for key, entry in data.items():
-        if isinstance(entry, torch.Tensor) and entry.dtype == torch.uint8:
-            result[key] = entry.float() / 255
+        if isinstance(entry, torch.Tensor):
+            result[key] = entry.float() / 255 if entry.dtype == torch.uint8 else entry
+        elif levels > 1:
+            result[key] = _scale_levels(entry, levels - 1)
     return result
 
 
@@ -72,18 +86,40 @@ EXERCISES = [
     Exercise(
         number="2.1",
         tests="Only the steps that ended with a fall are left, and each with all its entries.",
-        draw=lambda draw: {"data": _transitions(draw, 12)},
+        draw=lambda draw: {"data": rollout(draw, whole(draw, 8, 16))},
         reference=_falls,
         mutants=[
             Mutant(
                 "flag of the root",
                 lambda data: data[data["terminated"].squeeze(-1)],
-                "You ask whether the episode was over *before* the step. What the step led to stands under `next`.",
+                "You read the flag at the root, which is never True: a step is only taken while the episode runs. What "
+                "the step led to stands under `next`.",
             ),
             Mutant(
                 "every end",
                 lambda data: data[data["next", "done"].squeeze(-1)],
                 "You keep every end. `done` is also True where only the clock ran out; a fall is `terminated`.",
+            ),
+            Mutant(
+                "clock too",
+                lambda data: data[data["next", "truncated"].squeeze(-1)],
+                "You keep the steps on which the clock ran out (`truncated`). A fall is `terminated`.",
+            ),
+            Mutant(
+                "falls before the clock",
+                lambda data: data[(data["next", "done"] & ~data["next", "truncated"]).squeeze(-1)],
+                "You leave out falls on a step on which the clock ran out, too. They led to `terminated` all the same.",
+            ),
+            Mutant(
+                "the first fall",
+                lambda data: data[data["next", "terminated"].squeeze(-1)][:1],
+                "You give the first fall only. All steps that led to `terminated` are asked for: a mask keeps them.",
+            ),
+            Mutant(
+                "the step after",
+                lambda data: data[torch.cat([torch.zeros(1, dtype=torch.bool), data["next", "terminated"][:-1, 0]])],
+                "You give the step *after* each fall, the first of the next episode. The flag under `next` belongs to "
+                "its own row.",
             ),
             Mutant(
                 "the others",
@@ -130,6 +166,26 @@ EXERCISES = [
                 "That is the batch size. The `observation` has its four features on top.",
             ),
             Mutant(
+                "two of ten",
+                (2, 6, 2, 4),
+                "`:3` takes three positions: 0, 1 and 2. The last one named does not count.",
+            ),
+            Mutant(
+                "features before time",
+                (2, 6, 4, 3),
+                "The features come last: they are no batch dimension, and stacking does not move them.",
+            ),
+            Mutant(
+                "cuts both",
+                (2, 6, 3, 3),
+                "The cut is made once, to the last *batch* dimension. The four features stay.",
+            ),
+            Mutant(
+                "no environments",
+                (2, 3, 4),
+                "The six environments are missing: `many` has batch size `[6, 10]`, and stacking puts a 2 in front.",
+            ),
+            Mutant(
                 "cuts the first",
                 (2, 3, 10, 4),
                 "You cut the environments. `...` stands for all batch dimensions but the last, so `:3` is about time.",
@@ -145,10 +201,11 @@ EXERCISES = [
         number="2.3",
         tests="All steps in one row, environment after environment, in batches of equal size.",
         draw=lambda draw: {
-            "data": _transitions(draw, 3, int(draw.integers(7, 11, 1))),
-            "size": int(draw.integers(3, 6, 1)),  # 3 leaves no rest
+            "data": rollout(draw, whole(draw, 2, 5), whole(draw, 6, 9)),
+            "size": whole(draw, 2, 6),  # sometimes nothing is left over
         },
         reference=_full_batches,
+        probe=_no_generator,
         mutants=[
             Mutant(
                 "keeps the rest",
@@ -160,6 +217,24 @@ EXERCISES = [
                 lambda data, size: _full_batches(data.transpose(0, 1), size),
                 "You take the first step of all environments, then the second. Lay environment after environment: "
                 "`reshape(-1)` of the data as they come.",
+            ),
+            Mutant(
+                "first environment",
+                lambda data, size: [
+                    data[0, first : first + size] for first in range(0, data.shape[1] - size + 1, size)
+                ],
+                "You take the first environment only. The steps of all environments belong into the row.",
+            ),
+            Mutant(
+                "the first again",
+                lambda data, size: [data.reshape(-1)[:size]] * (data.numel() // size),
+                "All your batches are the first one. Each begins where the one before it ended.",
+            ),
+            Mutant(
+                "one tensordict",
+                lambda data, size: data.reshape(-1)[: data.numel() // size * size].reshape(-1, size),
+                "The rows are right, but they are still one TensorDict of batch size `[batches, size]`. Asked for is a "
+                "list of TensorDicts: `split(size)`, or `unbind(0)`.",
             ),
             Mutant(
                 "each environment alone",
@@ -186,7 +261,7 @@ EXERCISES = [
     Exercise(
         number="2.4",
         tests="Both observations lost their speeds, and the original kept them.",
-        draw=lambda draw: {"data": _transitions(draw, 6)},
+        draw=lambda draw: {"data": rollout(draw, whole(draw, 4, 9))},
         reference=_hide,
         mutants=[
             Mutant(
@@ -203,6 +278,21 @@ EXERCISES = [
                 "rows",
                 lambda data: _hide(data, where=([1, 3],)),
                 "You cleared *steps* 1 and 3, all features of them. Rows come first, features second: `[:, [1, 3]]`.",
+            ),
+            Mutant(
+                "positions",
+                lambda data: _hide(data, where=(slice(None), [0, 2])),
+                "You cleared features 0 and 2, position and angle. Counting starts at 0: the speeds are 1 and 3.",
+            ),
+            Mutant(
+                "first speed only",
+                lambda data: _hide(data, where=(slice(None), [1])),
+                "You cleared the speed of the cart only. Feature 3, the speed of the pole, has to go as well.",
+            ),
+            Mutant(
+                "slice",
+                lambda data: _hide(data, where=(slice(None), slice(1, 3))),
+                "`1:3` means features 1 and 2. To pick single ones give a list: `[1, 3]`.",
             ),
             Mutant(
                 "drops columns",
@@ -227,6 +317,8 @@ EXERCISES = [
         tests="Pictures became numbers from 0 to 1, at every depth, and nothing else was touched.",
         draw=_pictures,
         reference=_scale,
+        exact_type=True,
+        may_change_inputs=True,
         mutants=[
             Mutant(
                 "everything to float",
@@ -238,6 +330,68 @@ EXERCISES = [
                 "no division",
                 lambda data: data.apply(lambda entry: entry.float() if entry.dtype == torch.uint8 else entry),
                 "The type is right, but your pictures go from 0 to 255. Divide by 255.",
+            ),
+            Mutant(
+                "nothing",
+                lambda data: data.clone(),
+                "Nothing has changed. Compare with the type itself, `entry.dtype == torch.uint8` without quotes, and "
+                "return what you made.",
+            ),
+            Mutant(
+                "whole numbers",
+                lambda data: data.apply(
+                    lambda entry: (
+                        entry if entry.is_floating_point() or entry.dtype == torch.bool else entry.float() / 255
+                    )
+                ),
+                "You took everything that is a whole number, actions and counts too. Ask for `torch.uint8`.",
+            ),
+            Mutant(
+                "all but int64",
+                lambda data: data.apply(
+                    lambda entry: (
+                        entry
+                        if entry.is_floating_point() or entry.dtype in (torch.bool, torch.int64)
+                        else entry.float() / 255
+                    )
+                ),
+                "You name the types that are *not* pictures, and there are more of them: `int16` and `int32` as well. "
+                "Ask for `torch.uint8`.",
+            ),
+            Mutant(
+                "others to float",
+                lambda data: data.apply(lambda e: e.float() / 255 if e.dtype == torch.uint8 else e.float()),
+                "Your pictures are right, but you turn everything else into `float32`, flags and whole numbers too. "
+                "All other entries stay as they are.",
+            ),
+            Mutant(
+                "brightest",
+                lambda data: data.apply(lambda e: e.float() / e.max() if e.dtype == torch.uint8 else e),
+                "You divide each picture by its brightest number, so that a dark one looks as bright as the others. "
+                "Divide by 255.",
+            ),
+            Mutant(
+                "256",
+                lambda data: data.apply(lambda entry: entry.float() / 256 if entry.dtype == torch.uint8 else entry),
+                "You divide by 256. The brightest number is 255, and it has to become 1.",
+            ),
+            Mutant(
+                "double",
+                lambda data: data.apply(lambda entry: entry.double() / 255 if entry.dtype == torch.uint8 else entry),
+                "The values are right, but they are `float64`, twice as large as networks take. Asked for is "
+                "`torch.float32`: `entry.float()`.",
+            ),
+            Mutant(
+                "two levels",
+                lambda data: _scale_levels(data, 2),
+                "The pictures at the top and inside `next` are right, those that lie deeper are not. `apply` goes to "
+                "every depth.",
+            ),
+            Mutant(
+                "by shape",
+                lambda data: data.apply(lambda entry: entry.float() / 255 if entry.ndim == 4 else entry),
+                "You take every entry of four dimensions for a picture. Some are none, and some pictures have no "
+                "colours and only three: ask for `entry.dtype`.",
             ),
             Mutant(
                 "divides everything",
@@ -252,7 +406,7 @@ EXERCISES = [
             ),
             Mutant(
                 "top level only",
-                _scale_top_level,
+                lambda data: _scale_levels(data, 1),
                 "The pictures at the top are right, those inside `next` are not: a loop over `items()` stays at the "
                 "top level. `apply` goes to every depth.",
             ),

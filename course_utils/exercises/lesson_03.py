@@ -4,25 +4,24 @@ import torch
 from tensordict import TensorDict
 from tensordict.nn import TensorDictModule
 
+from course_utils.exercises.drawn import happens, mixed, whole
 from course_utils.exercises.exercise import Draw, Exercise, Mutant
+from course_utils.exercises.probing import tensors
 
-_NAMES = ["observation", "pixels", "hidden", "loc", "scale", "action", "value", "goal"]
+_NAMES = ["observation", "pixels", "hidden", "loc", "action", "value", "goal"]
 
 
 def _chain(draw: Draw) -> dict:
-    # Every chain holds a key that is read first and written later (`first`), one that a module updates (`late`), and
-    # one that is read two steps after it was written (`inner`), and one that only a later module reads (`beside`): each
-    # tells one misconception from the others.
-    order = [_NAMES[place] for place in torch.argsort(draw.normal(len(_NAMES))).tolist()]
-    outside, beside, late, inner, first, extra, other, last = order
-    steps = [
-        ([outside, first], [inner]),
-        ([inner, first], [extra, first]),
-        ([extra, inner, late, beside], [other, late]),
-        ([other, inner], [last]),
-    ]
-    keep = 3 + int(draw.integers(0, 2, 1))
-    return {"steps": steps[:keep]}
+    # Any chain: keys are read long after they were written, read first and written later, updated, never read.
+    def some(most: int) -> list[str]:
+        return [_NAMES[place] for place in mixed(draw, len(_NAMES))[: whole(draw, 1, most)]]
+
+    return {"steps": [(some(3), some(2)) for _ in range(whole(draw, 2, 6))]}
+
+
+def _as_set(value, inputs):
+    # What is asked for is which keys there are; any collection of them can be compared.
+    return set(value)
 
 
 def _needed(steps):
@@ -49,6 +48,10 @@ def _needed_of_neighbours(steps):
     return asked
 
 
+def _needed_of_later(steps):
+    return {key for place, (in_keys, _) in enumerate(steps) for key in set(in_keys) - _all_written(steps[place + 1 :])}
+
+
 def _writes_first(steps):
     written, asked = set(), set()
     for in_keys, out_keys in steps:
@@ -58,7 +61,10 @@ def _writes_first(steps):
 
 
 def _places(draw: Draw) -> TensorDict:
-    return TensorDict({"position": draw.normal(6, 2), "goal": draw.normal(6, 2)}, [6])
+    rows = whole(draw, 2, 6)
+    return TensorDict(
+        {"position": draw.normal(rows, 2), "goal": draw.normal(rows, 2), "speed": draw.normal(rows)}, [rows]
+    )
 
 
 def _run_on_places(module, inputs):
@@ -74,14 +80,22 @@ def _distance(position, goal):
     return (position - goal).norm(dim=-1, keepdim=True)
 
 
+def _size(draw: Draw) -> tuple[int, int]:
+    # Rows and actions: as many rows as actions, so that a dimension mistaken for the other one broadcasts without an
+    # error, or a single row, so that the two are told apart.
+    actions = whole(draw, 2, 5)
+    return (1 if happens(draw, 0.3) else actions), actions
+
+
 def _rows(draw: Draw) -> dict:
-    # As many rows as actions: a condition of the wrong shape then broadcasts without an error. Row 0 explores, row 1
-    # does not, and the two actions of each row differ.
-    actions, eps = 4, draw.uniform(0.3, 0.7)
-    greedy = draw.integers(0, actions, actions)
-    random = (greedy + draw.integers(1, actions, actions)) % actions
-    draws = torch.tensor([draw.uniform(0, 1) for _ in range(actions)])
-    draws[0], draws[1] = eps * 0.5, eps + (1 - eps) * 0.5
+    # The two actions of each row differ. Draws lie on both sides of `eps` and hit it.
+    rows, actions = _size(draw)
+    eps = whole(draw, 2, 6) / 8  # an exact number in float32, too
+    greedy = draw.integers(0, actions, rows)
+    random = (greedy + draw.integers(1, actions, rows)) % actions
+    draws = torch.tensor([draw.uniform(0, 1) for _ in range(rows)])
+    for place, value in zip(mixed(draw, rows), (eps, eps / 2, (1 + eps) / 2), strict=False):
+        draws[place] = value
     one_hot = torch.nn.functional.one_hot
     return {"greedy": one_hot(greedy, actions), "random": one_hot(random, actions), "draws": draws, "eps": eps}
 
@@ -91,12 +105,33 @@ def _explore(greedy, random, draws, eps):
 
 
 def _values(draw: Draw) -> dict:
-    # As many rows as actions, so that an argmax over the wrong dimension has the right shape.
-    return {"values": draw.normal(4, 4), "encoding": ["categorical", "one_hot"][int(draw.integers(0, 2, 1))]}
+    # Often some actions of a row are equally good, and often nobody takes the last one.
+    rows, actions = _size(draw)
+    values = draw.normal(rows, actions)
+    if happens(draw, 0.75):
+        values = (0.8 * values).round()
+    if happens(draw, 0.6):
+        values[:, -1] -= 4
+    return {"values": values, "encoding": "one_hot" if happens(draw, 0.6) else "categorical"}
 
 
 def _encode(index, encoding, actions):
     return index if encoding == "categorical" else torch.nn.functional.one_hot(index, actions)
+
+
+def _any_of_the_best(choice, inputs):
+    """Of equally good actions any will do: where one of them was chosen, the first one counts as chosen."""
+    choice = tensors(choice, inputs)
+    values, encoding = inputs["values"], inputs["encoding"]
+    first, actions = values.argmax(-1), values.shape[-1]
+    if not isinstance(choice, torch.Tensor) or choice.shape != _encode(first, encoding, actions).shape:
+        return choice
+    index = choice.argmax(-1) if encoding == "one_hot" else choice
+    single = encoding == "categorical" or torch.equal(choice, torch.nn.functional.one_hot(index, actions))
+    if not single or choice.dtype != torch.int64 or not ((index >= 0) & (index < actions)).all():
+        return choice
+    equal = values.gather(-1, index.unsqueeze(-1)) == values.max(-1, keepdim=True).values
+    return _encode(torch.where(equal.squeeze(-1), first, index), encoding, actions)
 
 
 EXERCISES = [
@@ -105,6 +140,7 @@ EXERCISES = [
         tests="A chain asks the world for what it reads before any of its members has written it.",
         draw=_chain,
         reference=_needed,
+        probe=_as_set,
         mutants=[
             Mutant(
                 "everything read",
@@ -128,6 +164,26 @@ EXERCISES = [
                 _needed_of_neighbours,
                 "You remember only what the module just before has written. A key stays in the TensorDict: all later "
                 "modules can read it. Collect what has been written so far.",
+            ),
+            Mutant(
+                "read and written",
+                lambda steps: _all_read(steps) | _all_written(steps),
+                "You collect what is written as well. Asked for is what has to be there before, so only what is read.",
+            ),
+            Mutant(
+                "results nobody reads",
+                lambda steps: _all_written(steps) - _all_read(steps),
+                "These are the keys that are written and never read: what comes out at the end, not what goes in.",
+            ),
+            Mutant(
+                "last module only",
+                lambda steps: set(steps[-1][0]) - _all_written(steps[:-1]),
+                "You look at the last module only. Earlier ones read keys as well, and they must be there, too.",
+            ),
+            Mutant(
+                "written later",
+                _needed_of_later,
+                "You take away the keys that a *later* module writes. That is too late: only an earlier one helps.",
             ),
             Mutant(
                 "writes before it reads",
@@ -167,6 +223,16 @@ EXERCISES = [
                 "This is the *squared* distance. Take its square root.",
             ),
             Mutant(
+                "mean square",
+                _distance_module(lambda position, goal: (position - goal).pow(2).mean(-1, keepdim=True).sqrt()),
+                "You take the root of the *mean* square. A distance is the root of the sum of the squares.",
+            ),
+            Mutant(
+                "another name",
+                _distance_module(_distance, out_key="dist"),
+                'The distance is right, but it stands under another name: `out_keys=["distance"]`.',
+            ),
+            Mutant(
                 "city blocks",
                 _distance_module(lambda position, goal: (position - goal).abs().sum(-1, keepdim=True)),
                 "You add up the absolute differences, the way along the streets. Asked for is the straight line: "
@@ -198,6 +264,11 @@ EXERCISES = [
                 "give ten different actions.",
             ),
             Mutant(
+                "the wrong way round",
+                (1, 1, 10),
+                "It is the other way round: `DETERMINISTIC` switches exploration off.",
+            ),
+            Mutant(
                 "counts no repeats",
                 (10, 10, 0),
                 "Ten equal actions are one different action, not none.",
@@ -219,8 +290,24 @@ EXERCISES = [
             ),
             Mutant(
                 "the wrong way round",
-                lambda greedy, random, draws, eps: torch.where((draws > eps).unsqueeze(-1), random, greedy),
+                lambda greedy, random, draws, eps: torch.where((draws < eps).unsqueeze(-1), greedy, random),
                 "You explore with probability 1 - eps. A uniform draw is *below* eps with probability eps.",
+            ),
+            Mutant(
+                "above",
+                lambda greedy, random, draws, eps: torch.where((draws > eps).unsqueeze(-1), random, greedy),
+                "You explore where the draw is *above* eps, so with probability 1 - eps. It is below eps with "
+                "probability eps.",
+            ),
+            Mutant(
+                "up to eps",
+                lambda greedy, random, draws, eps: torch.where((draws <= eps).unsqueeze(-1), random, greedy),
+                "A row whose draw is exactly eps explores with you. Only a draw *below* eps does: `<`.",
+            ),
+            Mutant(
+                "below one minus eps",
+                lambda greedy, random, draws, eps: torch.where((draws < 1 - eps).unsqueeze(-1), random, greedy),
+                "You compare with `1 - eps`. A uniform draw is below eps with probability eps: compare with eps.",
             ),
             Mutant(
                 "one decision for all",
@@ -239,6 +326,8 @@ EXERCISES = [
         tests="The same choice in both encodings: as a number, or as a vector with a single one.",
         draw=_values,
         reference=lambda values, encoding: _encode(values.argmax(-1), encoding, values.shape[-1]),
+        probe=_any_of_the_best,
+        exact_type=True,
         mutants=[
             Mutant(
                 "always a number",
@@ -269,11 +358,57 @@ EXERCISES = [
                 "`argmax`.",
             ),
             Mutant(
+                "two ones",
+                lambda values, encoding: (
+                    values.argmax(-1)
+                    if encoding == "categorical"
+                    else (values == values.max(-1, keepdim=True).values).long()
+                ),
+                "Where actions are equally good, your vector has a one for each. An action is a single one: find its "
+                "place with `argmax`, then encode it.",
+            ),
+            Mutant(
+                "swapped",
+                lambda values, encoding: _encode(
+                    values.argmax(-1), "one_hot" if encoding == "categorical" else "categorical", values.shape[-1]
+                ),
+                "The encodings are swapped: `categorical` is the number, `one_hot` the vector.",
+            ),
+            Mutant(
+                "from one",
+                lambda values, encoding: (
+                    values.argmax(-1) + 1
+                    if encoding == "categorical"
+                    else _encode(values.argmax(-1), encoding, values.shape[-1])
+                ),
+                "Your numbers are too large by one. Actions count from 0, as `argmax` does.",
+            ),
+            Mutant(
+                "keeps the dimension",
+                lambda values, encoding: (
+                    values.argmax(-1, keepdim=True)
+                    if encoding == "categorical"
+                    else _encode(values.argmax(-1), encoding, values.shape[-1])
+                ),
+                "Your numbers have shape [batch, 1]. Asked for is [batch]: leave out `keepdim`.",
+            ),
+            Mutant(
+                "as many as seen",
+                lambda values, encoding: _encode(values.argmax(-1), encoding, -1),
+                "Your vectors are only as long as the largest number in the batch asks for. Tell `one_hot` how many "
+                "actions there are: `values.shape[-1]`.",
+            ),
+            Mutant(
+                "the worst",
+                lambda values, encoding: _encode(values.argmin(-1), encoding, values.shape[-1]),
+                "You choose the action of the *lowest* value: `argmax`, not `argmin`.",
+            ),
+            Mutant(
                 "ones as real numbers",
                 lambda values, encoding: (
                     values.argmax(-1)
                     if encoding == "categorical"
-                    else (values == values.max(-1, keepdim=True).values).float()
+                    else _encode(values.argmax(-1), encoding, values.shape[-1]).float()
                 ),
                 "The ones are in the right places, but as real numbers. The spec of a one-hot action is of whole "
                 "numbers: `.long()`.",

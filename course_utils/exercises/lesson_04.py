@@ -3,11 +3,14 @@
 import torch
 from tensordict import TensorDict
 
+from course_utils.exercises.comparing import WithGradient
+from course_utils.exercises.drawn import endings, happens, mixed, whole
 from course_utils.exercises.exercise import Draw, Exercise, Mutant
+from course_utils.exercises.probing import tensors
 
 
 def _rewards(draw: Draw) -> dict:
-    return {"reward": draw.normal(8), "gamma": draw.uniform(0.5, 0.95)}
+    return {"reward": draw.normal(whole(draw, 3, 10)), "gamma": draw.uniform(0.5, 0.95)}
 
 
 def _returns(reward: torch.Tensor, gamma: float) -> torch.Tensor:
@@ -24,23 +27,27 @@ def _powers(reward: torch.Tensor, gamma: float) -> torch.Tensor:
 
 
 def _networks(draw: Draw) -> dict:
+    # Often so few steps that what is left of the old target shows, whichever share stays.
+    shape = (whole(draw, 2, 6),) if happens(draw, 0.5) else (whole(draw, 2, 4), whole(draw, 2, 4))
     return {
-        "target": draw.normal(5),
-        "online": draw.normal(5),
-        "eps": draw.uniform(0.9, 0.98),
-        "steps": int(draw.integers(3, 30, 1)),
+        "target": draw.normal(*shape),
+        "online": draw.normal(*shape),
+        "eps": draw.uniform(0.6, 0.95),
+        "steps": whole(draw, 1, 3) if happens(draw, 0.5) else whole(draw, 4, 20),
     }
 
 
 def _trajectory(draw: Draw) -> dict:
-    # One episode that terminates, then one that is truncated, then one that is cut off in the middle.
-    terminated, done = torch.zeros(12, 1, dtype=torch.bool), torch.zeros(12, 1, dtype=torch.bool)
-    first, second = int(draw.integers(2, 5, 1)), int(draw.integers(6, 10, 1))
-    terminated[first], done[first], done[second] = True, True, True
+    # Several episodes; within one, the value of a step's next state is the value of the next step.
+    time = whole(draw, 8, 14)
+    terminated, truncated = endings(draw, time)
+    done = terminated | truncated
+    value, next_value = draw.normal(time, 1), draw.normal(time, 1)
+    next_value[:-1] = torch.where(done[:-1], next_value[:-1], value[1:])
     return {
-        "reward": draw.normal(12, 1),
-        "value": draw.normal(12, 1),
-        "next_value": draw.normal(12, 1),
+        "reward": draw.normal(time, 1),
+        "value": value,
+        "next_value": next_value,
         "terminated": terminated,
         "done": done,
         "gamma": draw.uniform(0.6, 0.9),
@@ -62,11 +69,12 @@ def _backwards(error: torch.Tensor, factor: torch.Tensor) -> torch.Tensor:
 
 
 def _decisions(draw: Draw) -> dict:
+    batch, actions = whole(draw, 4, 9), whole(draw, 2, 4)
     return {
-        "logits": draw.normal(8, 3).requires_grad_(),
-        "action": draw.integers(0, 3, 8),
-        "returns": 2 + draw.normal(8),
-        "value": draw.normal(8).requires_grad_(),
+        "logits": draw.normal(batch, actions),
+        "action": draw.integers(0, actions, batch),
+        "returns": 2 + draw.normal(batch),
+        "value": draw.normal(batch),
     }
 
 
@@ -78,37 +86,44 @@ def _policy_loss(logits, action, returns, value):
     return -(_chosen(logits, action) * (returns - value).detach()).mean()
 
 
-def _gradients(loss: torch.Tensor, inputs: dict) -> dict:
-    gradients = torch.autograd.grad(loss, [inputs["logits"], inputs["value"]], allow_unused=True)
-    return {
-        "the loss": loss.detach(),
-        "the gradient of the logits": torch.zeros(8, 3) if gradients[0] is None else gradients[0],
-        "the gradient of the critic": torch.zeros(8) if gradients[1] is None else gradients[1],
-    }
+_LOSSES = ["actor", "value", "qvalue", "critic", "objective", "entropy", "alpha", "world_model"]
+_WATCHED = ["pred_value", "td_error", "entropy", "alpha", "kl_approx", "actor_loss_mean", "smoothed_loss", "ESS"]
 
 
 def _losses(draw: Draw) -> dict:
-    # What DDPG, or what PPO, might return; PPO's entropy loss is negative.
-    if draw.uniform(0, 1) < 0.5:
-        entries = {
-            "loss_actor": draw.normal().abs() + 1,
-            "loss_value": draw.normal().abs() + 1,
-            "pred_value": draw.normal(8).requires_grad_(),
-            "target_value_max": draw.normal(),
-        }
-        return {"losses": TensorDict({key: _with_graph(key, value) for key, value in entries.items()})}
-    entries = {
-        "loss_objective": draw.normal().abs() + 1,
-        "entropy": draw.normal().abs(),
-        "loss_entropy": -draw.normal().abs() - 0.1,
-        "kl_approx": draw.normal().abs(),
-        "loss_critic": draw.normal().abs() + 1,
+    """Terms under any names, some negative, among figures to look at: numbers and rows, with and without a graph."""
+    entries = {f"loss_{name}": 3 * draw.normal() for name in _some(draw, _LOSSES, whole(draw, 2, 4))}
+    entries |= {name: draw.normal() for name in _some(draw, _WATCHED, whole(draw, 2, 5))}
+    entries["td_error"] = draw.normal(whole(draw, 2, 8))
+    shuffled = {name: entries[name] for name in _some(draw, list(entries), len(entries))}
+    has_graph = {name for name in entries if name.startswith("loss_")} | {"pred_value"}
+    if happens(draw, 0.5):
+        shuffled["loss_entropy"] = -draw.normal().abs() - 0.1
+        has_graph.add("loss_entropy")
+    return {
+        "losses": TensorDict(
+            {name: value.requires_grad_() if name in has_graph else value for name, value in shuffled.items()}
+        )
     }
-    return {"losses": TensorDict({key: _with_graph(key, value) for key, value in entries.items()})}
 
 
-def _with_graph(key: str, value: torch.Tensor) -> torch.Tensor:
-    return value.requires_grad_() if key.startswith("loss_") else value
+def _some(draw: Draw, names: list[str], count: int) -> list[str]:
+    return [names[place] for place in mixed(draw, len(names))[:count]]
+
+
+def _with_gradient(total: torch.Tensor, inputs: dict) -> WithGradient:
+    """The sum, and its gradient at each entry that has a graph, as it would be sent backward."""
+    leaves = {name: value for name, value in inputs["losses"].items() if value.requires_grad}
+    if not isinstance(total, torch.Tensor) or not total.requires_grad:
+        return WithGradient(total, {name: torch.zeros_like(leaf) for name, leaf in leaves.items()})
+    found = torch.autograd.grad(total.sum(), list(leaves.values()), allow_unused=True, retain_graph=True)
+    return WithGradient(
+        total,
+        {
+            name: torch.zeros_like(leaf) if gradient is None else gradient
+            for (name, leaf), gradient in zip(leaves.items(), found, strict=True)
+        },
+    )
 
 
 def _chosen_losses(losses: TensorDict, keep=lambda key, value: key.startswith("loss_")) -> torch.Tensor:
@@ -121,6 +136,7 @@ EXERCISES = [
         tests="Each step gets the reward it earned and, discounted once more per step, all that follow.",
         draw=_rewards,
         reference=_returns,
+        probe=tensors,
         mutants=[
             Mutant(
                 "no discount",
@@ -138,6 +154,27 @@ EXERCISES = [
                 lambda reward, gamma: (reward * _powers(reward, gamma)).flip(0).cumsum(0).flip(0),
                 "You discount every reward as seen from step 0. Seen from step t, the reward of step t itself counts "
                 "in full.",
+            ),
+            Mutant(
+                "one step ahead",
+                lambda reward, gamma: reward + gamma * torch.cat([reward[1:], reward[:1] * 0]),
+                "You look one step ahead only. Add the *return* of the next step, which holds all that follow, not its "
+                "reward.",
+            ),
+            Mutant(
+                "last step left out",
+                lambda reward, gamma: _returns(torch.cat([reward[:-1], reward[-1:] * 0]), gamma),
+                "The last step is left out: its return is its reward, and the others need it.",
+            ),
+            Mutant(
+                "weighted mean",
+                lambda reward, gamma: _returns(reward, gamma) / _returns(torch.ones_like(reward), gamma),
+                "You divide by the sum of the weights. A return is a sum, not a mean.",
+            ),
+            Mutant(
+                "first reward discounted",
+                lambda reward, gamma: gamma * _returns(reward, gamma),
+                "You discount everything once too often: the reward of the step itself counts in full.",
             ),
             Mutant(
                 "leaves out its own reward",
@@ -176,6 +213,37 @@ EXERCISES = [
                 "is `tau = 1 - eps`.",
             ),
             Mutant(
+                "copies",
+                lambda target, online, eps, steps: online.clone(),
+                "You copy the online weights. A *soft* update keeps the share `eps` of the old target each time.",
+            ),
+            Mutant(
+                "one step too many",
+                lambda target, online, eps, steps: online + (target - online) * eps ** (steps + 1),
+                "You make one update too many.",
+            ),
+            Mutant(
+                "one step too few",
+                lambda target, online, eps, steps: online + (target - online) * eps ** (steps - 1),
+                "You make one update too few.",
+            ),
+            Mutant(
+                "eps times steps",
+                lambda target, online, eps, steps: online + (target - online) * eps * steps,
+                "You multiply `eps` by the number of steps. Each update leaves the share `eps` of what the last one "
+                "left: the share after all of them is `eps**steps`.",
+            ),
+            Mutant(
+                "only adds",
+                lambda target, online, eps, steps: target + steps * (1 - eps) * online,
+                "You add a share of `online` each time and keep all of the old target. It keeps the share `eps` only.",
+            ),
+            Mutant(
+                "old target forgotten",
+                lambda target, online, eps, steps: target * eps**steps,
+                "Your target fades to zero: the share that goes has to be filled up with `1 - eps` of `online`.",
+            ),
+            Mutant(
                 "moves the other one",
                 lambda target, online, eps, steps: target + (online - target) * eps**steps,
                 "You move the online weights towards the target. It is the target that follows; the online weights "
@@ -190,6 +258,7 @@ EXERCISES = [
         ),
         draw=_trajectory,
         reference=_gae,
+        probe=tensors,
         mutants=[
             Mutant(
                 "no future after truncation",
@@ -206,6 +275,69 @@ EXERCISES = [
                 ),
                 "After a truncated step the sum runs on into the *next episode*. What is passed back must stop at "
                 "every `done`.",
+            ),
+            Mutant(
+                "flags swapped",
+                lambda reward, value, next_value, terminated, done, gamma, lmbda: _backwards(
+                    reward + gamma * next_value * ~done - value, gamma * lmbda * ~terminated
+                ),
+                "The two flags are swapped. A step has no future only where it `terminated`; the sum stops at every "
+                "`done`.",
+            ),
+            Mutant(
+                "no flags",
+                lambda reward, value, next_value, terminated, done, gamma, lmbda: _backwards(
+                    reward + gamma * next_value - value, gamma * lmbda * torch.ones_like(value)
+                ),
+                "You use neither flag. `~terminated` belongs in front of the next value, `~done` in front of the "
+                "advantage that follows.",
+            ),
+            Mutant(
+                "no error where terminated",
+                lambda reward, value, next_value, terminated, done, gamma, lmbda: _backwards(
+                    (reward + gamma * next_value - value) * ~terminated, gamma * lmbda * ~done
+                ),
+                "You switch off the whole TD error of a terminated step. Its reward was earned, and its value was "
+                "expected: only the *next* value goes.",
+            ),
+            Mutant(
+                "sign",
+                lambda reward, value, next_value, terminated, done, gamma, lmbda: (
+                    -_gae(reward, value, next_value, terminated, done, gamma, lmbda)
+                ),
+                "Your advantages have the wrong sign: what happened minus what was expected, `reward + ... - value`.",
+            ),
+            Mutant(
+                "not inverted in the sum",
+                lambda reward, value, next_value, terminated, done, gamma, lmbda: _backwards(
+                    reward + gamma * next_value * ~terminated - value, gamma * lmbda * done
+                ),
+                "You pass errors back across ends, and only there: the flag in front of the following advantage has to "
+                "be inverted, `~done`.",
+            ),
+            Mutant(
+                "not inverted in the error",
+                lambda reward, value, next_value, terminated, done, gamma, lmbda: _backwards(
+                    reward + gamma * next_value * terminated - value, gamma * lmbda * ~done
+                ),
+                "You give a next value to terminated steps, and to no others: the flag has to be inverted, "
+                "`~terminated`.",
+            ),
+            Mutant(
+                "next flag",
+                lambda reward, value, next_value, terminated, done, gamma, lmbda: _backwards(
+                    reward + gamma * next_value * ~terminated - value,
+                    gamma * lmbda * ~torch.cat([done[1:], torch.ones_like(done[:1])]),
+                ),
+                "You ask for the `done` of the step after. Whether something follows a step tells its own flag, "
+                "`done[step]`.",
+            ),
+            Mutant(
+                "forwards",
+                lambda reward, value, next_value, terminated, done, gamma, lmbda: _backwards(
+                    (reward + gamma * next_value * ~terminated - value).flip(0), (gamma * lmbda * ~done).flip(0)
+                ).flip(0),
+                "You go forwards and add what came *before*. An advantage looks ahead: start at the last step.",
             ),
             Mutant(
                 "no lambda",
@@ -252,7 +384,7 @@ EXERCISES = [
         tests="Minus the mean of log-probability times advantage, and no gradient reaches the critic.",
         draw=_decisions,
         reference=_policy_loss,
-        probe=_gradients,
+        gradient=("logits", "value"),
         mutants=[
             Mutant(
                 "sign",
@@ -280,6 +412,50 @@ EXERCISES = [
                 "value`.",
             ),
             Mutant(
+                "no softmax",
+                lambda logits, action, returns, value: (
+                    -(logits.gather(1, action[:, None]).squeeze(1) * (returns - value).detach()).mean()
+                ),
+                "You take the logits themselves. Log-probabilities are made of them by `log_softmax(-1)`.",
+            ),
+            Mutant(
+                "over the batch",
+                lambda logits, action, returns, value: (
+                    -(logits.log_softmax(0).gather(1, action[:, None]).squeeze(1) * (returns - value).detach()).mean()
+                ),
+                "Your softmax runs over the batch. Probabilities add up to 1 over the *actions*: `log_softmax(-1)`.",
+            ),
+            Mutant(
+                "best action",
+                lambda logits, action, returns, value: (
+                    -(logits.log_softmax(-1).max(-1).values * (returns - value).detach()).mean()
+                ),
+                "You take the log-probability of the likeliest action. Only the action that was *taken* counts.",
+            ),
+            Mutant(
+                "everyone with everyone",
+                lambda logits, action, returns, value: (
+                    -(logits.log_softmax(-1)[:, action] * (returns - value).detach()).mean()
+                ),
+                "Your log-probabilities have shape [batch, batch]: `[:, action]` takes the actions of all rows from "
+                "each row. One from each row is `gather(1, action[:, None])`.",
+            ),
+            Mutant(
+                "squared advantage",
+                lambda logits, action, returns, value: (
+                    -(_chosen(logits, action) * (returns - value).detach() ** 2).mean()
+                ),
+                "You square the advantage, so a bad action is made as likely as a good one. Its sign is what counts.",
+            ),
+            Mutant(
+                "two means",
+                lambda logits, action, returns, value: (
+                    -_chosen(logits, action).mean() * (returns - value).detach().mean()
+                ),
+                "You multiply the mean log-probability by the mean advantage. Each action is weighed by its own "
+                "advantage: multiply first, then take the mean.",
+            ),
+            Mutant(
                 "all actions",
                 lambda logits, action, returns, value: (
                     -(logits.log_softmax(-1).mean(1) * (returns - value).detach()).mean()
@@ -289,7 +465,7 @@ EXERCISES = [
             ),
             Mutant(
                 "sum",
-                lambda logits, action, returns, value: 8 * _policy_loss(logits, action, returns, value),
+                lambda logits, action, returns, value: len(action) * _policy_loss(logits, action, returns, value),
                 "You sum over the batch, so a larger batch means larger steps. Take the mean.",
             ),
         ],
@@ -299,6 +475,7 @@ EXERCISES = [
         tests="Every entry whose name begins with `loss_` is added once; the rest is there to be looked at.",
         draw=_losses,
         reference=_chosen_losses,
+        probe=_with_gradient,
         mutants=[
             Mutant(
                 "everything",
@@ -321,8 +498,31 @@ EXERCISES = [
             Mutant(
                 "no negative ones",
                 lambda losses: _chosen_losses(losses, lambda key, value: key.startswith("loss_") and value > 0),
-                "You leave out a negative loss. The entropy term is negative on purpose: a lower loss means more "
-                "exploration.",
+                "You leave out negative losses. They are negative on purpose: an entropy loss rewards exploration, and "
+                "an actor's loss may be minus a value.",
+            ),
+            Mutant(
+                "the last one",
+                lambda losses: [value for key, value in losses.items() if key.startswith("loss_")][-1],
+                "You keep the last loss only: each overwrites the one before. Add them up.",
+            ),
+            Mutant(
+                "no entropy",
+                lambda losses: _chosen_losses(
+                    losses, lambda key, value: key.startswith("loss_") and key != "loss_entropy"
+                ),
+                "You leave out `loss_entropy`. It is a loss like the others: it keeps the policy from settling too "
+                "early.",
+            ),
+            Mutant(
+                "loss anywhere",
+                lambda losses: _chosen_losses(losses, lambda key, value: "loss" in key),
+                "You take every name with `loss` in it. Only names that *begin* with `loss_` are to be minimised.",
+            ),
+            Mutant(
+                "single numbers",
+                lambda losses: _chosen_losses(losses, lambda key, value: value.ndim == 0),
+                "You add every single number. Some of them are diagnostics: go by the name.",
             ),
             Mutant(
                 "mean",

@@ -5,16 +5,23 @@ import math
 import torch
 from tensordict import TensorDict
 
+from course_utils.exercises.drawn import happens, whole
 from course_utils.exercises.exercise import Draw, Exercise, Mutant
+from course_utils.exercises.probing import tensors
 
 
 def _two_environments(draw: Draw) -> dict:
-    # Pieces of 6 frames, now of one environment, now of the other; trajectories run on across the pieces.
-    done = draw.flags(0.15, 2, 24)
-    done[:, 8], done[:, 15], done[:, 20:] = True, True, False  # episodes that end, and one that does not
-    ids = (done.cumsum(1) - done.int()) * 2 + torch.tensor([[0], [1]])
-    pieces = {"ids": ids, "reward": 1 + draw.normal(2, 24), "done": done}
-    return {name: rows.reshape(2, 4, 6).transpose(0, 1).flatten() for name, rows in pieces.items()}
+    # Pieces of a few frames, now of one environment, now of the other; trajectories run on across the pieces. Ids need
+    # not begin at 0, and one of the two environments may have ended with its last frame.
+    size, pieces = whole(draw, 3, 7), whole(draw, 3, 5)
+    done = draw.flags(0.2, 2, pieces * size)
+    done[0, whole(draw, 1, size)], done[1, whole(draw, size, 2 * size)] = True, True
+    done[:, -1] = False
+    done[whole(draw, 0, 1), -1] = happens(draw, 0.5)
+    first = whole(draw, 0, 9)
+    ids = first + (done.cumsum(1) - done.int()) * 2 + torch.tensor([[0], [1]])
+    frames = {"ids": ids, "reward": 1 + draw.normal(2, pieces * size), "done": done}
+    return {name: rows.reshape(2, pieces, size).transpose(0, 1).flatten() for name, rows in frames.items()}
 
 
 def _finished_returns(ids, reward, done):
@@ -27,10 +34,19 @@ def _cut_at_done(ids, reward, done):
 
 
 def _asked_for(draw: Draw) -> dict:
-    # The total never fits the batches; the random frames sometimes do, and sometimes there are none.
-    batch = int(draw.integers(10, 200, 1))
-    total = batch * int(draw.integers(3, 12, 1)) + int(draw.integers(1, batch, 1))
-    random = (0, 2 * batch, int(draw.uniform(0.1, 0.7) * total))[int(draw.integers(0, 3, 1))]
+    # Both numbers fit the batches exactly, or miss that by one, or by any number; the random frames may reach into the
+    # last batch, and there may be none. A batch may be larger than all that is asked for.
+    batch, batches = whole(draw, 5, 200), whole(draw, 1, 9)
+    piece, kind = whole(draw, 1, batch - 1), draw.uniform(0, 1)
+    if kind < 0.3:
+        total = batch * (batches - 1) + piece
+        random = total - whole(draw, 0, piece - 1)
+    elif kind < 0.6:
+        total = batch * batches
+        random = batch * whole(draw, 0, batches - 1) + (1, batch - 1, piece)[whole(draw, 0, 2)]
+    else:
+        total = batch * batches + whole(draw, -1, 1)
+        random = 0 if happens(draw, 0.75) else batch * whole(draw, 0, batches - 1)
     return {"total_frames": total, "frames_per_batch": batch, "init_random_frames": random}
 
 
@@ -41,8 +57,8 @@ def _frames(total_frames, frames_per_batch, init_random_frames):
 
 
 def _sizes(draw: Draw) -> dict:
-    batch_size = int(draw.integers(3, 6, 1))
-    return {"size": batch_size * int(draw.integers(3, 6, 1)) + 2, "batch_size": batch_size}
+    batch_size = whole(draw, 3, 5)
+    return {"size": batch_size * whole(draw, 3, 5) + whole(draw, 0, batch_size - 1), "batch_size": batch_size}
 
 
 def _memory(size, batch_size, **options):
@@ -60,6 +76,8 @@ def _with_replacement(size, batch_size):
 
 def _two_passes(buffer, inputs: dict) -> dict:
     """What two passes through a filled buffer have to do with the frames in it."""
+    if len(buffer):
+        raise ValueError(f"a new one has to be empty, and this holds {len(buffer)} frames")
     frames = torch.arange(inputs["size"] + 4)
     buffer.extend(TensorDict({"x": frames}, frames.shape))
     count = math.ceil(inputs["size"] / inputs["batch_size"])
@@ -76,7 +94,7 @@ def _two_passes(buffer, inputs: dict) -> dict:
 
 def _priorities(draw: Draw) -> dict:
     return {
-        "priority": 0.1 + 5 * draw.normal(8).abs(),
+        "priority": 0.1 + 5 * draw.normal(whole(draw, 5, 12)).abs(),
         "alpha": draw.uniform(0.3, 0.8),
         "beta": draw.uniform(0.3, 0.8),
     }
@@ -104,14 +122,10 @@ def _unscaled(priority, alpha, beta):
 
 
 def _episodes(draw: Draw) -> dict:
-    done = draw.flags(0.15, 16)
-    done[[4, 11]] = True
-    return {
-        "reward": 1 + draw.normal(16),
-        "done": done,
-        "gamma": draw.uniform(0.7, 0.95),
-        "n": int(draw.integers(2, 5, 1)),
-    }
+    frames, n = whole(draw, 10, 18), whole(draw, 1, 5)
+    done = draw.flags(0.2, frames)
+    done[whole(draw, 0, 4)] = True
+    return {"reward": 1 + draw.normal(frames), "done": done, "gamma": draw.uniform(0.7, 0.95), "n": n}
 
 
 def _n_step_rewards(reward, done, gamma, n, *, frames=None, stop=True, keep_last=True):
@@ -128,12 +142,25 @@ def _n_step_rewards(reward, done, gamma, n, *, frames=None, stop=True, keep_last
     return torch.stack(sums)
 
 
+def _n_steps_around_ends(reward, done, gamma, n):
+    return torch.stack(
+        [
+            sum(
+                (gamma**later * reward[first + later] for later in range(n) if not done[first + later]),
+                torch.zeros(()),
+            )
+            for first in range(len(reward) - n)
+        ]
+    )
+
+
 EXERCISES = [
     Exercise(
         number="5.1",
         tests="One return for each trajectory that has ended, put together by its id, wherever its frames stand.",
         draw=_two_environments,
         reference=_finished_returns,
+        probe=tensors,
         mutants=[
             Mutant(
                 "unfinished too",
@@ -158,6 +185,40 @@ EXERCISES = [
                     [reward[ids == number].mean() for number in ids[done].sort().values]
                 ),
                 "You give the mean reward of each trajectory. The return is the sum.",
+            ),
+            Mutant(
+                "everything so far",
+                lambda ids, reward, done: reward.cumsum(0)[done][ids[done].argsort()],
+                "You add up all rewards up to each `done`, whoever earned them. Select the frames of one trajectory by "
+                "its id.",
+            ),
+            Mutant(
+                "everything so far, unsorted",
+                lambda ids, reward, done: reward.cumsum(0)[done],
+                "You add up all rewards up to each `done`, whoever earned them, and in the order of the ends. Select "
+                "the frames of one trajectory by its id, and sort by it.",
+            ),
+            Mutant(
+                "still running",
+                lambda ids, reward, done: torch.cat(
+                    [
+                        reward[ids == number].sum().unsqueeze(0)
+                        for number in ids.unique()
+                        if not done[ids == number].any()
+                    ]
+                    or [torch.zeros(0)]
+                ),
+                "These are the trajectories that are still running. Asked for are those that have ended.",
+            ),
+            Mutant(
+                "lengths",
+                lambda ids, reward, done: torch.stack([(ids == number).sum() for number in ids[done].sort().values]),
+                "You count the frames of each trajectory. The return is the sum of its rewards.",
+            ),
+            Mutant(
+                "last id first",
+                lambda ids, reward, done: _finished_returns(ids, reward, done).flip(0),
+                "The returns are right, but sorted from the largest id to the smallest.",
             ),
             Mutant(
                 "order of ending",
@@ -202,6 +263,86 @@ EXERCISES = [
                 "You count batches. The question is about frames: multiply by `frames_per_batch`.",
             ),
             Mutant(
+                "capped",
+                lambda total_frames, frames_per_batch, init_random_frames: (
+                    _frames(total_frames, frames_per_batch, 0)[0],
+                    min(total_frames, _frames(1, frames_per_batch, init_random_frames)[1]),
+                ),
+                "You cap the random frames at `total_frames`. The last batch is played to its end, and one that begins "
+                "random stays random.",
+            ),
+            Mutant(
+                "total exactly",
+                lambda total_frames, frames_per_batch, init_random_frames: (
+                    total_frames,
+                    _frames(1, frames_per_batch, init_random_frames)[1],
+                ),
+                "The second number is right. The first is rounded up too: a collector plays whole batches.",
+            ),
+            Mutant(
+                "random on top",
+                lambda total_frames, frames_per_batch, init_random_frames: (
+                    sum(_frames(total_frames, frames_per_batch, init_random_frames)),
+                    _frames(total_frames, frames_per_batch, init_random_frames)[1],
+                ),
+                "You add the random frames to the total. They are a part of it: the first of all frames.",
+            ),
+            Mutant(
+                "by the policy",
+                lambda total_frames, frames_per_batch, init_random_frames: (
+                    _frames(total_frames, frames_per_batch, 0)[0],
+                    _frames(total_frames, frames_per_batch, 0)[0] - _frames(1, frames_per_batch, init_random_frames)[1],
+                ),
+                "Your second number is how many frames the *policy* plays. Asked for are the random ones.",
+            ),
+            Mutant(
+                "two parts",
+                lambda total_frames, frames_per_batch, init_random_frames: (
+                    _frames(init_random_frames, frames_per_batch, 0)[0]
+                    + _frames(total_frames - init_random_frames, frames_per_batch, 0)[0],
+                    _frames(1, frames_per_batch, init_random_frames)[1],
+                ),
+                "You round up the random frames and the others each for itself. The collector counts through: round up "
+                "the total once.",
+            ),
+            Mutant(
+                "total only",
+                lambda total_frames, frames_per_batch, init_random_frames: _frames(total_frames, frames_per_batch, 0)[
+                    0
+                ],
+                "You return one number, how many frames are played. The second one is missing: how many at random.",
+            ),
+            Mutant(
+                "swapped",
+                lambda total_frames, frames_per_batch, init_random_frames: _frames(
+                    total_frames, frames_per_batch, init_random_frames
+                )[::-1],
+                "The right two numbers in the wrong order: first all frames, then the random ones.",
+            ),
+            Mutant(
+                "nearest",
+                lambda total_frames, frames_per_batch, init_random_frames: tuple(
+                    round(wanted / frames_per_batch) * frames_per_batch for wanted in (total_frames, init_random_frames)
+                ),
+                "You round to the nearest whole batch. The collector never plays less than asked for: round up.",
+            ),
+            Mutant(
+                "always one more",
+                lambda total_frames, frames_per_batch, init_random_frames: tuple(
+                    (wanted // frames_per_batch + 1) * frames_per_batch for wanted in (total_frames, init_random_frames)
+                ),
+                "You always add a batch. Where a number fits its batches exactly, none is begun: round up instead.",
+            ),
+            Mutant(
+                "one more unless none",
+                lambda total_frames, frames_per_batch, init_random_frames: tuple(
+                    (wanted // frames_per_batch + 1) * frames_per_batch if wanted else 0
+                    for wanted in (total_frames, init_random_frames)
+                ),
+                "You add a batch to what is not 0. Where a number fits its batches exactly, none is begun: round up "
+                "instead.",
+            ),
+            Mutant(
                 "one batch more",
                 lambda total_frames, frames_per_batch, init_random_frames: (
                     _frames(total_frames, frames_per_batch, 0)[0],
@@ -242,6 +383,16 @@ EXERCISES = [
                 "Your storage has room for `batch_size` frames only, so most are overwritten. Its size is `size`.",
             ),
             Mutant(
+                "one slot too few",
+                lambda size, batch_size: _memory(size - 1, batch_size),
+                "Your storage is one frame too small. Its size is `size`.",
+            ),
+            Mutant(
+                "room for more",
+                lambda size, batch_size: _memory(size + 4, batch_size),
+                "Your storage has room for more than `size` frames: the oldest ones have to make way.",
+            ),
+            Mutant(
                 "all at once",
                 lambda size, batch_size: _memory(size, size),
                 "Each of your samples is the whole buffer. A sample has `batch_size` frames.",
@@ -253,6 +404,7 @@ EXERCISES = [
         tests="Probabilities that add up to 1, and weights that are smallest for what is drawn most.",
         draw=_priorities,
         reference=_prioritize,
+        probe=tensors,
         mutants=[
             Mutant(
                 "no alpha",
@@ -278,6 +430,62 @@ EXERCISES = [
                 "the probability is `-beta`.",
             ),
             Mutant(
+                "not divided",
+                lambda priority, alpha, beta: (priority**alpha, _prioritize(priority, alpha, beta)[1]),
+                "Your probabilities do not add up to 1: divide the powers by their sum.",
+            ),
+            Mutant(
+                "sum without alpha",
+                lambda priority, alpha, beta: _largest_one(priority**alpha / priority.sum(), beta),
+                "You divide by the sum of the priorities. Then the probabilities do not add up to 1: divide by the sum "
+                "of the *powers*.",
+            ),
+            Mutant(
+                "no beta",
+                lambda priority, alpha, beta: _largest_one(_prioritize(priority, alpha, beta)[0], 1.0),
+                "Your weights put all of it right, as with beta = 1. Raise them to the power `beta`.",
+            ),
+            Mutant(
+                "divided by the smallest",
+                lambda priority, alpha, beta: (
+                    (probability := _prioritize(priority, alpha, beta)[0]),
+                    (probability / probability.max()) ** -beta,
+                ),
+                "You divide the weights by the *smallest*, so all are 1 or larger. Divide them by the largest.",
+            ),
+            Mutant(
+                "weights add up to 1",
+                lambda priority, alpha, beta: (
+                    (probability := _prioritize(priority, alpha, beta)[0]),
+                    probability**-beta / (probability**-beta).sum(),
+                ),
+                "Your weights add up to 1. They are to be scaled so that the *largest* is 1.",
+            ),
+            Mutant(
+                "weights of the priorities",
+                lambda priority, alpha, beta: (
+                    _prioritize(priority, alpha, beta)[0],
+                    _largest_one(priority, beta)[1],
+                ),
+                "You make the weights of the priorities. They make up for how often a frame is *drawn*: use the "
+                "probabilities.",
+            ),
+            Mutant(
+                "probabilities only",
+                lambda priority, alpha, beta: _prioritize(priority, alpha, beta)[0],
+                "You return the probabilities only. The weights are asked for as well: `return probability, weight`.",
+            ),
+            Mutant(
+                "weights only",
+                lambda priority, alpha, beta: _prioritize(priority, alpha, beta)[1],
+                "You return the weights only. The probabilities are asked for as well: `return probability, weight`.",
+            ),
+            Mutant(
+                "swapped",
+                lambda priority, alpha, beta: _prioritize(priority, alpha, beta)[::-1],
+                "The right two tensors in the wrong order: first the probabilities, then the weights.",
+            ),
+            Mutant(
                 "weights not scaled",
                 _unscaled,
                 "Your weights are right up to their scale, and some are larger than 1. Divide them by the largest.",
@@ -289,6 +497,7 @@ EXERCISES = [
         tests="Sums of n discounted rewards that never reach into the next episode.",
         draw=_episodes,
         reference=_n_step_rewards,
+        probe=tensors,
         mutants=[
             Mutant(
                 "across episodes",
@@ -304,6 +513,36 @@ EXERCISES = [
                 "no discount",
                 lambda reward, done, gamma, n: _n_step_rewards(reward, done, 1.0, n),
                 "Your rewards are not discounted. The k-th one counts `gamma**k`, starting with k = 0.",
+            ),
+            Mutant(
+                "discounts the first",
+                lambda reward, done, gamma, n: gamma * _n_step_rewards(reward, done, gamma, n),
+                "You discount the first reward, too. It counts in full: exponents 0 to n - 1.",
+            ),
+            Mutant(
+                "one step too few",
+                lambda reward, done, gamma, n: _n_step_rewards(reward, done, gamma, n - 1, frames=len(reward) - n),
+                "You add `n - 1` rewards. With its own reward first, a sum has `n` of them: exponents 0 to n - 1.",
+            ),
+            Mutant(
+                "to the end",
+                lambda reward, done, gamma, n: _n_step_rewards(
+                    reward, done, gamma, len(reward), frames=len(reward) - n
+                ),
+                "Your sums run on to the end of the episode. They hold `n` rewards at most.",
+            ),
+            Mutant(
+                "skips the last reward",
+                _n_steps_around_ends,
+                "You skip the frame that is `done` and go on behind it. Add its reward, then stop.",
+            ),
+            Mutant(
+                "counted from the row's start",
+                lambda reward, done, gamma, n: _n_step_rewards(
+                    reward * gamma ** torch.arange(len(reward)), done, 1.0, n
+                ),
+                "You discount every reward as seen from the first frame of the row. In each sum the first reward "
+                "counts in full.",
             ),
             Mutant(
                 "one step too many",

@@ -67,13 +67,13 @@ class TestEveryExercise:
     def test_no_two_mutants_behave_alike_and_none_like_the_reference(self, exercise):
         answers = [exercise.reference, *(mutant.answer for mutant in exercise.mutants)]
         if exercise.draw is None:
-            assert not [(a, b) for a, b in itertools.combinations(answers, 2) if not difference(a, b)]
+            assert not [(a, b) for a, b in itertools.combinations(answers, 2) if not difference(a, b, exercise.rules)]
             return
         for seed in range(2):
             inputs = [exercise.draw(Draw(1000 * seed + draw)) for draw in range(judging.DRAWS)]
             outcomes = [[call(exercise, answer, drawn, 0) for drawn in inputs] for answer in answers]
             for first, second in itertools.combinations(outcomes, 2):
-                assert any(difference(a, b) for a, b in zip(first, second, strict=True))
+                assert any(difference(a, b, exercise.rules) for a, b in zip(first, second, strict=True))
 
     @pytest.mark.parametrize("garbage", [None, ..., 3, "text", [], torch.zeros(2)], ids=repr)
     def test_garbage_gets_a_sentence(self, exercise, garbage):
@@ -190,6 +190,15 @@ def test_answers_that_build_something_are_judged_by_what_it_does():
         scale * 2
 
     assert "Is the `return` missing?" in judge(BUILDS, forgets)[1]
+
+
+def test_a_module_in_the_place_of_the_function_that_builds_it_is_told():
+    builds = Exercise(
+        "3.2", "fine", lambda: torch.nn.Identity(), lambda draw: {}, probe=lambda module, inputs: module(1)
+    )
+    assert judge(builds, lambda: torch.nn.Identity())[0] == "correct"
+    status, feedback = judge(builds, torch.nn.Identity())
+    assert status == "not yet" and feedback.startswith("Give the function that builds it: this Identity")
 
 
 def test_modules_are_compared_by_their_weights():

@@ -25,6 +25,14 @@ def norm_of_norms(gradients):
     return torch.linalg.vector_norm(torch.stack([gradient.norm() for gradient in gradients]))
 
 
+def loop_parted(returns, lengths):
+    alarms = []
+    for return_, length in zip(returns.tolist(), lengths.tolist(), strict=True):
+        more, shorter = sum(return_[-4:]) > sum(return_[:4]), sum(length[:4]) > sum(length[-4:])
+        alarms.append(more and shorter)
+    return torch.tensor(alarms)
+
+
 def where_centred(td):
     after = td["next"]
     position = after["observation"][:, 0].unsqueeze(-1)
@@ -36,6 +44,6 @@ OTHERWISE = {
     "6.1": closed_form_smooth,
     "6.2": loop_training_return,
     "6.3": norm_of_norms,
-    "6.4": 120,
+    "6.4": loop_parted,
     "6.5": where_centred,
 }
