@@ -110,18 +110,24 @@ def test_a_strip_shows_the_first_and_the_last_frame():
 
 @pytest.mark.parametrize("given", [np.float64, np.float32])
 def test_a_policy_sees_single_precision_whatever_the_environment_gives(given):
-    """Networks have float32 weights; an environment may give float64."""
-    env = gym.make("CartPole-v1", render_mode="rgb_array")
+    class World(gym.Env):
+        observation_space, action_space = gym.spaces.Box(-1, 1, (4,), given), gym.spaces.Discrete(2)
+        render_mode = "rgb_array"
+
+        def reset(self, *, seed=None, options=None):
+            return np.zeros(4, given), {}
+
+        def step(self, action):
+            return np.zeros(4, given), 1.0, True, False, {}
+
     seen = []
 
     def left(observation):
         seen.append(observation.dtype)
         return torch.tensor(0)
 
-    policy = TensorDictModule(left, in_keys=["observation"], out_keys=["action"])
-    video._decide(policy, env, np.zeros(4, given))
+    video.record_episode(World(), TensorDictModule(left, in_keys=["observation"], out_keys=["action"]))
     assert seen == [torch.float32]
-    env.close()
 
 
 def test_where_the_encoder_lacks_h264_a_strip_stands_in_and_the_reason_is_named(monkeypatch):
