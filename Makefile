@@ -16,7 +16,7 @@ lab: setup  ## install what is missing and open the course in JupyterLab
 	@$(COURSE) -m tools.lab --port $(PORT)
 
 setup: python  ## install the pinned course into .venv
-	@$(PYTHON) tools/setup.py $(if $(WHEELHOUSE),--wheelhouse "$(WHEELHOUSE)")
+	@$(PYTHON) -I tools/setup.py --wheelhouse "$(WHEELHOUSE)"
 
 # Three processes for two cores, because many tests wait (for Ray, a browser, pip); tests/conftest.py sets the order.
 test: lint  ## everything the project's checks run, the slow ones too, and what each cost; sets up all it needs
@@ -88,7 +88,7 @@ lowest: setup-dev  ## run the lessons with the lowest releases that pyproject.to
 	@$(COURSE) -m tools.drift lowest
 
 setup-dev: python  # with the extras of lessons and benchmark, so that their tests have all of it
-	@$(PYTHON) tools/setup.py dev minari ray rllib sb3 tuning
+	@$(PYTHON) -I tools/setup.py dev minari ray rllib sb3 tuning
 
 python:
 	@command -v $(PYTHON) > /dev/null || { echo "$(PYTHON) was not found. Install Python 3.11, or name yours: make lab PYTHON=/path/to/python" >&2; exit 1; }
