@@ -60,7 +60,7 @@ wheel: setup  ## the course as one file, to put beside a notebook on Colab
 	@$(COURSE) -m tools.wheel
 
 extras: python  ## install what single lessons use besides (NAME=minari, or ray, rllib, sb3, tuning)
-	@$(PYTHON) tools/setup.py $(if $(NAME),$(NAME),$(error Name one: make extras NAME=minari))
+	@$(PYTHON) -I tools/setup.py $(if $(NAME),$(NAME),$(error Name one: make extras NAME=minari))
 
 publish: setup-dev  ## once you have a public repository: let all links and set-up cells lead there (ADDRESS=https://...)
 	@$(COURSE) -m tools.publish "$(ADDRESS)"
