@@ -584,7 +584,9 @@ print("shared:", loaded["next", "reward"][0].item(), on_disk["next", "reward"][0
 
 # %% [markdown]
 # `load_memmap` reads the descriptions and opens the files. Both TensorDicts now look at the same
-# file: what one writes the other one sees. As with slices this holds for writing *into* an entry:
+# file: what one writes the other one sees. Load only folders that you, or somebody you trust, wrote:
+# what `meta.json` and pickles beside it say can make Python run a stranger's code. As with slices
+# this holds for writing *into* an entry:
 
 # %% tags=["nbval-check-output"]
 loaded["observation"] = torch.zeros(100, 4)

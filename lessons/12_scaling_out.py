@@ -461,7 +461,7 @@ for kind, runs in speeds.items():
 # | `Collector` | you yourself | playing is quicker than learning |
 # | `MultiSyncCollector` | processes of this machine | the method needs fresh frames (PPO) |
 # | `MultiAsyncCollector` | processes of this machine | the method bears old frames |
-# | `RayCollector` | actors of a Ray cluster | several machines; workers come and go |
+# | `RayCollector` | actors of a Ray cluster | several machines; the script builds new ones for those that die |
 # | `DistributedCollector` | processes that talk by `torch.distributed` | several machines, a fixed number |
 # | `RPCCollector` | the same, by remote calls of PyTorch's RPC | as before |
 #

@@ -6,13 +6,18 @@ import argparse
 import os
 import socket
 import sys
+from contextlib import suppress
 from pathlib import Path
-
-from tools import workcopy
 
 ROOT = Path(__file__).resolve().parents[1]
 FIRST = "work/00_start_here.ipynb"
 ADDRESS = "127.0.0.1"
+
+
+def port_number(word: str) -> int:
+    if not word.isascii() or not word.isdecimal() or not 1 <= int(word) <= 65_535:
+        raise argparse.ArgumentTypeError(f"a port is a number from 1 to 65535, not {word!r}: make lab PORT=8888")
+    return int(word)
 
 
 def free_port(wanted: int, tries: int = 50) -> int:
@@ -21,14 +26,32 @@ def free_port(wanted: int, tries: int = 50) -> int:
     Raises:
         OSError: none of `tries` ports is free.
     """
-    for port in range(wanted, wanted + tries):
+    last = min(wanted + tries - 1, 65_535)
+    for port in range(wanted, last + 1):
         with socket.socket() as probe:
+            if os.name == "posix":  # as the server does; else the port of one that has just ended looks taken
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind((ADDRESS, port))
             except OSError:
                 continue
             return port
-    raise OSError(f"No free port from {wanted} to {wanted + tries - 1}. Name another one: make lab PORT=9999")
+    raise OSError(f"No free port from {wanted} to {last}. Name another one: make lab PORT=9999")
+
+
+def already_open() -> str | None:
+    """The address of a JupyterLab of this user that shows this course already."""
+    from jupyter_server.serverapp import list_running_servers
+
+    with suppress(OSError, ValueError):  # files of servers, which a kill can leave behind or cut short
+        for server in list_running_servers():
+            try:
+                if Path(server["root_dir"]).resolve() == ROOT:
+                    socket.create_connection((ADDRESS, server["port"]), timeout=2).close()
+                    return f"{server['url']}lab?token={server['token']}"
+            except (KeyError, TypeError, OSError):
+                continue
+    return None
 
 
 def jupyter_command(port: int) -> list[str]:
@@ -44,6 +67,9 @@ def jupyter_command(port: int) -> list[str]:
         "ServerApp.root_dir": ROOT,
         "LabApp.default_url": f"/lab/tree/{FIRST}",
         "ServerApp.identity_provider_class": "tools.identity.FreshToken",
+        "ServerApp.kernel_manager_class": "tools.kernels.LocalKernels",
+        "Session.keyfile": "",
+        "ServerApp.allow_external_kernels": False,
         "ServerApp.allow_origin": "",
         "ServerApp.allow_origin_pat": "",
         "ServerApp.allow_remote_access": False,
@@ -55,11 +81,15 @@ def jupyter_command(port: int) -> list[str]:
     return command
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--port", type=int, default=8888)
-    port = parser.parse_args().port
+def prepare(wanted: int) -> list[str]:
+    """Look the machine over, bring work/ up to date, and return the command that opens it.
+
+    Raises:
+        SystemExit: the course cannot run here; what is in the way was printed, or is the exit's message.
+        OSError: no port is free.
+    """
     from course_utils.machine.doctor import diagnose
+    from tools import workcopy
 
     print("Looking this machine over ...", flush=True)
     report = diagnose()
@@ -69,9 +99,28 @@ def main() -> None:
     try:
         for change in workcopy.update(ROOT / "notebooks", ROOT / "work"):
             print(f"{change.path.relative_to(ROOT)} {change.words}.")
-        command = jupyter_command(free_port(port))
-    except PermissionError as error:
-        sys.exit(f"No permission to write {error.filename}. Make work/ your own: sudo chown -R $(id -u) work")
+    except workcopy.CannotCopy as error:
+        sys.exit(str(error))
+    if address := already_open():
+        print(
+            f"The course is open already: {address}\nUse that one: what two write to one notebook, the last one "
+            "keeps. A second one starts now; Ctrl+C twice ends it."
+        )
+    port = free_port(wanted)
+    if port != wanted:
+        print(f"{wanted} is taken, using {port}.")
+    return jupyter_command(port)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--port", type=port_number, default=8888)
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="replace")  # a terminal that knows no ✔ shows a question mark
+    try:
+        command = prepare(parser.parse_args().port)
+    except KeyboardInterrupt:
+        sys.exit("\nInterrupted before JupyterLab was started. To start again: make lab")
     except OSError as error:
         sys.exit(str(error))
     print("Starting JupyterLab. If no browser opens, copy the address with ?token= below. Ctrl+C twice ends it.")

@@ -77,7 +77,10 @@ def torch_block(pin: str, block: str) -> str:
     """
     hashes = re.findall(r"--hash=(\S+)", block + "\n" + read_requirements("torch").get(pin, ""))
     with tempfile.TemporaryDirectory() as folder:
-        subprocess.run([sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", folder, pin], check=True)
+        subprocess.run(
+            [sys.executable, "-m", "pip", "download", "-q", "--only-binary", ":all:", "--no-deps", "-d", folder, pin],
+            check=True,
+        )
         wheel = next(Path(folder).glob("torch-*.whl"))
         hashes.append("sha256:" + hashlib.sha256(wheel.read_bytes()).hexdigest())
     return " \\\n".join([pin, *(f"    --hash={value}" for value in sorted(set(hashes)))])

@@ -1,31 +1,49 @@
 """Install the pinned course into .venv: `make setup`. Uses the standard library only.
 
+Nothing outside .venv is looked at, installed to or deleted, whatever the user's own settings of Python and pip say; of
+these, only where packages come from and how they are reached counts.
+
 Written so that Python 3.6 can still read it: a Python that is too old must get a sentence, not a SyntaxError.
 """
 
 import argparse
+import ast
+import functools
 import hashlib
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
+import tempfile
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 VENV = os.path.join(ROOT, ".venv")
 VENV_PYTHON = os.path.join(VENV, "Scripts", "python.exe") if os.name == "nt" else os.path.join(VENV, "bin", "python")
 STAMP = os.path.join(VENV, "course-installed")
 UNFINISHED = os.path.join(VENV, "course-unfinished")
+WHEELHOUSE = {}  # settings of pip that take the place of the user's
 FREE_GB = 4  # `du -sh .venv` after an installation of the CPU build: 1.4 GB; the rest is for downloads and margin
 
-# Forget packages whose files did not all arrive, so that pip installs them again.
+# The user's settings of pip that are kept; https://pip.pypa.io/en/stable/cli/pip_install/ says what they mean.
+KEPT_PIP_SETTINGS = [
+    *("index-url", "extra-index-url", "find-links", "no-index", "trusted-host", "cert", "client-cert", "proxy"),
+    *("default-timeout", "timeout", "retries", "keyring-provider", "cache-dir", "no-cache-dir"),
+    *("compile", "no-compile"),
+]
+
+# Forget packages in .venv whose files did not all arrive, so that pip installs them again.
 FORGET_BROKEN = """
-import importlib.metadata, shutil
-for distribution in list(importlib.metadata.distributions()):
-    files = distribution.files
+import importlib.metadata, os, shutil, sysconfig
+here = {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}
+for distribution in list(importlib.metadata.distributions(path=list(here))):
+    info, files = str(distribution._path), distribution.files
+    if not info.endswith(".dist-info") or os.path.islink(info):
+        continue
     if files is None or not all(distribution.locate_file(f).exists() for f in files if f.suffix != ".pyc"):
-        print("completing", distribution.metadata["Name"])
-        shutil.rmtree(distribution._path)
+        print("completing", os.path.basename(info).split("-")[0])
+        shutil.rmtree(info)
 """
 # Does the torch that pip chose need the CUDA libraries?
 NEEDS_CUDA = """
@@ -70,12 +88,24 @@ def check_python():
         )
 
 
+def how_to_own(path):
+    """The command after which this user may read and write here."""
+    while not os.path.exists(path):
+        path = os.path.dirname(os.path.abspath(path))
+    mine = not hasattr(os, "geteuid") or all(
+        os.lstat(os.path.join(folder, name)).st_uid == os.geteuid()
+        for folder, folders, files in os.walk(path)
+        for name in [folder] + folders + files
+    )
+    return ("chmod -R u+rwX %s" if mine else "sudo chown -R $(id -u) %s") % shlex.quote(str(path))
+
+
 def check_room():
     """Raise CannotInstall where the course's folder cannot be written or is too full."""
     if not os.access(ROOT, os.W_OK) or (os.path.exists(VENV) and not os.access(VENV, os.W_OK)):
         raise CannotInstall(
-            "No permission to write in %s. Clone the course into a folder of your own, or: sudo chown -R $(id -u) %s"
-            % (ROOT, ROOT)
+            "No permission to write in %s. Clone the course into a folder of your own, or: %s"
+            % (ROOT, how_to_own(ROOT))
         )
     free = shutil.disk_usage(ROOT).free / 1e9
     if not os.path.exists(STAMP) and free < FREE_GB:
@@ -85,11 +115,65 @@ def check_room():
         )
 
 
+def check_venv():
+    """Raise CannotInstall where .venv leads to packages of others: what is installed there would change theirs."""
+    rename = "Give it another name, and run this again: mv %s %s-mine" % (VENV, VENV)
+    if os.path.islink(VENV):
+        raise CannotInstall("%s is a link to %s. %s" % (VENV, os.path.realpath(VENV), rename))
+    if os.path.exists(VENV) and not os.path.isdir(VENV):
+        raise CannotInstall("%s is no folder. %s" % (VENV, rename))
+    settings = os.path.join(VENV, "pyvenv.cfg")
+    if os.path.exists(settings):
+        with open(settings, "rb") as file:
+            if re.search(rb"^include-system-site-packages\s*=\s*true", file.read(), re.MULTILINE | re.IGNORECASE):
+                raise CannotInstall("%s shows packages that lie outside of it. %s" % (VENV, rename))
+
+
+def make_venv():
+    """Make .venv anew; raises CannotInstall where another program made it, and may have put something there."""
+    if os.path.isdir(VENV) and os.listdir(VENV) and not os.path.exists(STAMP) and not os.path.exists(UNFINISHED):
+        raise CannotInstall(
+            "%s is there already, without a pip that runs, and the course did not make it. Give it another name, and "
+            "run this again: mv %s %s-mine" % (VENV, VENV, VENV)
+        )
+    print("Making the virtual environment .venv ...")
+    sys.stdout.flush()
+    if not os.path.isdir(VENV):
+        os.mkdir(VENV)
+    with open(UNFINISHED, "w"):
+        pass
+    for name in os.listdir(VENV):  # not `venv --clear`, which would forget whose it is
+        path = os.path.join(VENV, name)
+        if os.path.isdir(path) and not os.path.islink(path):
+            shutil.rmtree(path)
+        elif path != UNFINISHED:
+            os.remove(path)
+    subprocess.check_call([sys.executable, "-I", "-m", "venv", VENV], env=environment())
+
+
+def wait_for_others():
+    """Let one set-up of this folder run at a time; the lock goes with this process."""
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        return
+    descriptor = os.open(ROOT, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        print("Another set-up of this folder is running; waiting for it to end ...")
+        sys.stdout.flush()
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    except OSError:  # not every file system can
+        pass
+
+
 def use_wheelhouse(folder):
     """Let pip take everything from a folder made by `make wheelhouse`, and nothing from a network."""
+    folder = os.path.abspath(os.path.expanduser(folder))
     if not os.path.isdir(folder) or not any(name.startswith("torch-") for name in os.listdir(folder)):
         raise CannotInstall("%s holds no wheels of the course. Where there is a network: make wheelhouse" % folder)
-    os.environ.update(PIP_NO_INDEX="1", PIP_FIND_LINKS=os.path.abspath(folder))
+    WHEELHOUSE.update({"no-index": "1", "find-links": folder})
 
 
 def fingerprint(names):
@@ -106,9 +190,59 @@ def holds(line):
     return all(os.path.exists(os.path.join(ROOT, name)) for name in names) and fingerprint(names) == line
 
 
-def run(*command):
-    """Run a command in the virtual environment with its output in sight."""
-    if subprocess.call([VENV_PYTHON] + list(command), cwd=ROOT) != 0:
+def environment():
+    """This process's environment without what leads Python or pip out of .venv, or turns their warnings into errors."""
+    others = ("PIP_", "PYTHON", "VIRTUAL_ENV", "__PYVENV")
+    return {name: value for name, value in os.environ.items() if not name.upper().startswith(others)}
+
+
+def variable(setting):
+    return "PIP_" + setting.upper().replace("-", "_")
+
+
+@functools.lru_cache(maxsize=None)
+def pip_settings():
+    """The user's settings of pip that are kept, from their files and environment.
+
+    Raises:
+        CannotInstall: pip cannot read them.
+    """
+    kept = ["PIP_CONFIG_FILE"] + [variable(name) for name in KEPT_PIP_SETTINGS]
+    theirs = {name: value for name, value in os.environ.items() if name in kept}
+    # Against those in files by which `pip config list` would show one file only, or nothing, or run elsewhere.
+    against = {variable(name): "0" for name in ("user", "global", "site", "quiet", "verbose", "debug", "isolated")}
+    against.update(PIP_PYTHON=VENV_PYTHON, PIP_LOG=os.devnull)
+    listing = subprocess.Popen(
+        [VENV_PYTHON, "-I", "-m", "pip", "--disable-pip-version-check", "config", "list"],
+        env=dict(environment(), **dict(theirs, **against)),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    lines = listing.communicate()[0].decode(errors="replace").splitlines()
+    if listing.returncode != 0:
+        raise CannotInstall("pip cannot read your settings; mend the file it names: %s" % " ".join(lines[-3:]))
+    settings = {}
+    for section in ("global", "install", "download", ":env:"):  # what comes later counts more
+        for line in lines:
+            name, _, value = line.partition("=")
+            where, _, name = name.rpartition(".")
+            if where == section and name in KEPT_PIP_SETTINGS and ast.literal_eval(value):
+                settings[name] = ast.literal_eval(value)
+    return settings
+
+
+def pip(*command):
+    """Run the pip of .venv with its output in sight: wheels only, because a source distribution runs code to be built,
+    before its hash is compared; and with none of the user's settings but those that are kept.
+    """
+    settings = dict(WHEELHOUSE or pip_settings(), **{"only-binary": ":all:", "disable-pip-version-check": "1"})
+    variables = {variable(name): value for name, value in settings.items()}
+    run("-m", "pip", *command, PIP_CONFIG_FILE=os.devnull, **variables)
+
+
+def run(*command, **variables):
+    """Run Python in the virtual environment, isolated, with its output in sight."""
+    if subprocess.call([VENV_PYTHON, "-I"] + list(command), cwd=ROOT, env=dict(environment(), **variables)) != 0:
         raise CannotInstall(
             "The installation stopped; the lines above say why. When that is mended, run the same command again: "
             "it goes on where it stopped."
@@ -116,8 +250,9 @@ def run(*command):
 
 
 def works(*command):
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     try:
-        return subprocess.call([VENV_PYTHON] + list(command), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) == 0
+        return subprocess.call([VENV_PYTHON, "-I"] + list(command), env=environment(), **quiet) == 0
     except OSError:
         return False
 
@@ -132,7 +267,36 @@ def pin_files():
     return cuda + ["requirements/core.txt"]
 
 
-def install_torch(pip):
+def download_torch(folder):
+    """Have the build of torch that pip takes for this machine in a folder, whole.
+
+    It arrives elsewhere: pip takes a wheel that was copied halfway, with which an interrupted call would leave it, for
+    one that it need not fetch.
+    """
+    hashes = re.findall(r"--hash=sha256:(\w+)", read("requirements/torch.txt").decode())
+    there = [os.path.join(folder, name) for name in os.listdir(folder) if name.startswith("torch-")]
+    if any(sha256(path) in hashes for path in there):
+        return
+    for path in there:
+        os.remove(path)
+    arriving = tempfile.mkdtemp(dir=folder)
+    try:
+        pip("download", "--no-deps", "--dest", arriving, torch_pin())
+        for name in os.listdir(arriving):
+            os.replace(os.path.join(arriving, name), os.path.join(folder, name))
+    finally:
+        shutil.rmtree(arriving)
+
+
+def sha256(path):
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        for block in iter(lambda: file.read(1 << 20), b""):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def install_torch():
     """Install the build of torch that pip finds for this machine, if its hash is in requirements/torch.txt.
 
     In two steps, because with hashes pip prefers the index's CUDA build to a CPU wheel found through --find-links.
@@ -141,45 +305,55 @@ def install_torch(pip):
     if works("-c", "import importlib.metadata as m; assert m.version('torch').split('+')[0] == %r" % version):
         return
     folder = os.path.join(VENV, "torch-wheel")
-    run("-m", "pip", "download", "--disable-pip-version-check", "--no-deps", "--dest", folder, torch_pin())
-    run(*(pip + ["--no-index", "--find-links", folder, "--require-hashes", "-r", "requirements/torch.txt"]))
+    if os.path.isdir(folder):
+        shutil.rmtree(folder)
+    os.mkdir(folder)
+    download_torch(folder)
+    hashed = ["--require-hashes", "-r", "requirements/torch.txt"]
+    pip("install", "--no-deps", "--no-index", "--find-links", folder, *hashed)
     shutil.rmtree(folder)
 
 
 def install(extras):
     """Bring .venv to the pins of the course and of `extras`; does nothing where it is there already."""
     names = ["requirements/%s.txt" % name for name in ["torch", "cuda", "core"] + extras]
-    installed = read(STAMP).decode().splitlines() if os.path.exists(STAMP) else []
-    if fingerprint(names) in installed and works("-c", "import pip"):
+    if is_installed(names):
         return
-    anew = not works("-m", "pip", "--version")
-    if anew:
-        check_python()  # later calls use .venv's own Python, whatever PYTHON is by then
+    check_venv()
     check_room()
-    if anew:
-        print("Making the virtual environment .venv ...")
-        sys.stdout.flush()
-        subprocess.check_call([sys.executable, "-m", "venv", "--clear", VENV])
-    if os.path.exists(UNFINISHED):
+    wait_for_others()
+    if is_installed(names):  # by the one that was waited for
+        return
+    if not works("-m", "pip", "--version"):
+        check_python()  # later calls use .venv's own Python, whatever PYTHON is by then
+        make_venv()
+    elif os.path.exists(UNFINISHED):
         print("The last installation did not finish; completing it.")
         sys.stdout.flush()
-        run("-c", FORGET_BROKEN)
     with open(UNFINISHED, "w"):
         pass
-    pip = ["-m", "pip", "install", "--disable-pip-version-check", "--no-deps"]
-    install_torch(pip)
+    run("-c", FORGET_BROKEN)
+    install_torch()
     pins = pin_files() + names[3:]
-    run(*(pip + ["--require-hashes"] + [argument for name in pins for argument in ("-r", name)]))
-    run(*(pip + ["--no-build-isolation", "--editable", "."]))
-    run("-m", "pip", "--disable-pip-version-check", "check")
+    pip("install", "--no-deps", "--require-hashes", *[word for name in pins for word in ("-r", name)])
+    pip("install", "--no-deps", "--no-build-isolation", "--editable", ".")
+    pip("check")
     # JupyterLab would greet every learner with a question about news and fetch them from outside.
     news = "@jupyterlab/apputils-extension:announcements"
     run("-m", "jupyterlab.labextensions", "disable", "--level=sys_prefix", news)
     # pip removes no extra, so what the stamp says of pins that are still the same stays true.
-    still_true = {line for line in installed if holds(line)}
+    still_true = {line for line in stamps() if holds(line)}
     with open(STAMP, "w") as file:
         file.write("\n".join(sorted({fingerprint(names), fingerprint(names[:3])} | still_true)) + "\n")
     os.remove(UNFINISHED)
+
+
+def stamps():
+    return read(STAMP).decode().splitlines() if os.path.exists(STAMP) else []
+
+
+def is_installed(names):
+    return fingerprint(names) in stamps() and works("-c", "import pip")
 
 
 def main():

@@ -17,11 +17,11 @@ def collect(folder: Path) -> None:
     Raises:
         setup.CannotInstall: pip cannot get one of them.
     """
-    download = ["-m", "pip", "download", "--disable-pip-version-check", "--quiet", "--no-deps", "--dest", str(folder)]
+    folder.mkdir(parents=True, exist_ok=True)
     # torch without hashes, and hashed when it is installed, for the reason given at `setup.install_torch`.
-    setup.run(*download, setup.torch_pin())
+    setup.download_torch(str(folder))
     pins = [argument for name in setup.pin_files() for argument in ("-r", name)]
-    setup.run(*download, "--only-binary", ":all:", "--require-hashes", *pins)
+    setup.pip("download", "--quiet", "--no-deps", "--dest", str(folder), "--require-hashes", *pins)
 
 
 def main() -> None:

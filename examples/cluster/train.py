@@ -10,9 +10,13 @@ from __future__ import annotations
 
 import argparse
 import functools
+import importlib
+import math
 import multiprocessing
 import os
 import signal
+import socket
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -39,6 +43,7 @@ GAMMA = 0.98
 
 KINDS = ["single", "sync", "async", "ray", "distributed", "rpc"]
 REBUILT = ["sync", "async", "ray"]  # torch.distributed starts once in a process, so the other two cannot be
+RAY_STARTS = 3  # Ray gives itself 30 seconds to start, too few for a machine that is busy
 STOPPED = 3  # exit status of a run that lost its workers and left a checkpoint
 
 
@@ -183,10 +188,37 @@ def make_collector(options: argparse.Namespace, run: SimpleNamespace):
         )
         collector.update_policy_weights_()
         return collector
+    stay_on_this_machine()
     launched = {"launcher": "mp", "tcp_port": options.port, "frames_per_batch": frames, "collector_kwargs": transforms}
     if options.collector == "distributed":
         return distributed.DistributedCollector(envs, update_interval=1, **launched, **common)
     return distributed.RPCCollector(envs, update_after_each_batch=True, **launched, **common)
+
+
+def stay_on_this_machine() -> None:
+    """Let torch.distributed and its RPC listen on 127.0.0.1 alone.
+
+    Their stores listen on all addresses and ask nobody for a key, and whoever reaches an RPC agent can run code in it.
+
+    Source: https://docs.pytorch.org/docs/stable/notes/security.html
+    """
+    from torch import distributed
+
+    interface = next(name for _, name in socket.if_nameindex() if name in ("lo", "lo0"))
+    os.environ |= {"GLOO_SOCKET_IFNAME": interface, "TP_SOCKET_IFNAME": interface}
+
+    opened = {}  # by port; who asks for one a second time shares it, as with torch's own
+
+    class LocalStore(distributed.TCPStore):
+        def __init__(self, host_name, port, world_size=None, is_master=False, *args, **options) -> None:
+            is_master = is_master and port not in opened
+            if is_master:
+                opened[port] = self
+                options["master_listen_fd"] = socket.create_server(("127.0.0.1", port)).detach()
+            super().__init__("127.0.0.1", port, world_size, is_master, *args, **options)
+
+    rendezvous = importlib.import_module("torch.distributed.rendezvous")  # the package has a function of this name
+    distributed.TCPStore = rendezvous.TCPStore = LocalStore
 
 
 # Checkpoints
@@ -202,11 +234,17 @@ def save(run: SimpleNamespace, path: Path) -> None:
 
 def load(path: Path) -> SimpleNamespace:
     from course_utils import load_checkpoint
+    from course_utils.runs.checkpoint import CheckpointError
 
     state = load_checkpoint(path)
     run = build(state["seed"])
-    run.loss.load_state_dict(state["loss"])
-    run.optimiser.load_state_dict(state["optimiser"])
+    try:
+        run.loss.load_state_dict(state["loss"])
+        run.optimiser.load_state_dict(state["optimiser"])
+    except (RuntimeError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise CheckpointError(
+            f"{path} holds another network than this script's. Move it away, or name another --checkpoint."
+        ) from error
     run.frames, run.batches = state["frames"], state["batches"]
     run.age.bias.fill_(run.batches)
     torch.set_rng_state(state["random"])
@@ -328,6 +366,29 @@ def report(run: SimpleNamespace, batch, lag: float, waited: float, whole: float)
 # Ray
 
 
+def start_ray() -> None:
+    """Join the cluster that `RAY_ADDRESS` or this machine names, or start one here.
+
+    Raises:
+        SystemExit: Ray does not start; the message says what can be done.
+    """
+    import ray
+
+    for left in reversed(range(RAY_STARTS)):
+        try:
+            # What workers print stays in Ray's own logs; what they raise arrives here.
+            ray.init(logging_level="error", log_to_driver=False, include_dashboard=False)
+            return
+        except Exception as error:  # it has no kind of its own
+            ray.shutdown()
+            if left == 0:
+                sys.exit(
+                    f"Ray did not start, {RAY_STARTS} times ({first_line(error)}). Is the machine busy, or RAY_ADDRESS "
+                    "that of a cluster that is gone? Try again, or without Ray: --collector async"
+                )
+            say(f"Ray did not start ({first_line(error)}); trying again.")
+
+
 def nodes_of(collector) -> list[str]:
     """The id of each worker's node, asked of the worker itself."""
     import ray
@@ -364,34 +425,72 @@ def train(run: SimpleNamespace, options: argparse.Namespace) -> None:
             say(f"Saved. Going on with {options.workers} new workers ({losses} of {options.restarts} restarts).")
 
 
-def parse() -> argparse.Namespace:
+def number(kind: type, least: float, most: float = math.inf):
+    """A number from `least` to `most`, for argparse; a finite one."""
+
+    def parse(word: str) -> float:
+        try:
+            value = kind(word)
+        except ValueError:
+            value = math.nan
+        if not (least <= value <= most and math.isfinite(value)):
+            limits = f"from {least} to {most}" if math.isfinite(most) else f"of {least} or more"
+            raise argparse.ArgumentTypeError(f"{word!r} is no {'whole ' * (kind is int)}number {limits}")
+        return value
+
+    return parse
+
+
+def parse(words: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    add = parser.add_argument
+    add, least = parser.add_argument, functools.partial(number, int)
+    seconds = functools.partial(number, float, most=threading.TIMEOUT_MAX)
     add("--collector", choices=KINDS, default="single")
-    add("--workers", type=int, default=2)
-    add("--frames", type=int, default=40_960, help="to learn from, those before a stop included")
+    add("--workers", type=least(1), default=2)
+    add("--frames", type=least(1), default=40_960, help="to learn from, those before a stop included")
     add("--checkpoint", type=Path, default=Path("run.pt"), help="on a cluster: in a folder that survives the head node")
-    add("--save-every", type=int, default=10, help="batches between two checkpoints")
-    add("--seed", type=int, default=0)
-    add("--step-seconds", type=float, default=0.0, help="a slower simulator: every step lasts so much longer")
+    add("--save-every", type=least(1), default=10, help="batches between two checkpoints")
+    # Each worker's copies have a hundred million seeds, and each run a thousand of them.
+    add("--seed", type=least(0, 99_999), help="of a new run; one that goes on has its own (default: 0)")
+    add("--step-seconds", type=seconds(0.0), default=0.0, help="a slower simulator: every step lasts so much longer")
     add("--resource", help="ray: a custom resource that only the nodes for workers offer")
-    add("--restarts", type=int, default=3, help="how often lost workers are replaced before the run stops")
-    add("--patience", type=float, default=120.0, help="seconds without a batch, or a worker, before the run stops")
-    add("--port", type=int, default=10_003, help="distributed and rpc: where workers find the learner")
-    return parser.parse_args()
+    add("--restarts", type=least(0), default=3, help="how often lost workers are replaced before the run stops")
+    add("--patience", type=seconds(1.0), default=120.0, help="seconds without a batch or a worker before the run stops")
+    add("--port", type=least(1, 65_535), default=10_003, help="distributed and rpc: where workers find the learner")
+    return parser.parse_args(words)
+
+
+def begin(options: argparse.Namespace) -> SimpleNamespace:
+    """The run that the checkpoint holds, or a new one.
+
+    Raises:
+        SystemExit: the checkpoint is one of another seed.
+    """
+    if not os.path.lexists(options.checkpoint):
+        return build(options.seed or 0)
+    run = load(options.checkpoint)
+    if options.seed not in (None, run.seed):
+        sys.exit(
+            f"{options.checkpoint} holds a run of seed {run.seed}, at frame {run.frames}, not one of seed "
+            f"{options.seed}. Go on with it (--seed {run.seed}), or name another file (--checkpoint other.pt)."
+        )
+    return run
 
 
 def main() -> None:
+    from course_utils.runs.checkpoint import CheckpointError
+
     options = parse()
     torch.set_num_threads(1)  # a network this small gains nothing from more
-    if options.collector == "ray":
-        import ray
-
-        # What workers print stays in Ray's own logs; what they raise arrives here.
-        ray.init(logging_level="error", log_to_driver=False, include_dashboard=False)
-    run = load(options.checkpoint) if options.checkpoint.exists() else build(options.seed)
-    say(f"from frame {run.frames} to {options.frames}, collector: {options.collector}")
-    train(run, options)
+    try:
+        run = begin(options)
+        if options.collector == "ray":
+            start_ray()
+        say(f"from frame {run.frames} to {options.frames}, collector: {options.collector}")
+        train(run, options)
+    except CheckpointError as error:
+        say(str(error))
+        leave(1)
     say(f"Done. Frame {run.frames}; mean return of 100 fresh greedy episodes: {evaluate(run):.0f}")
     leave(0)
 

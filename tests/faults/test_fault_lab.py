@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
+import re
 import socket
 import subprocess
 import sys
 import threading
+import time
 import urllib.error
 import urllib.request
 from urllib.parse import urlsplit
 
 import nbformat
+import psutil
 import pytest
+from jupyter_server import serverapp
 from lab_process import Lab, environment_of_a_newcomer, fresh_copy, status_of
 
+from course_utils.machine import doctor
+from tools import lab as program
 from tools import workcopy
 
 HOSTILE = """
@@ -27,6 +35,14 @@ c.ServerApp.token = ""
 c.IdentityProvider.token = ""
 c.PasswordIdentityProvider.token = ""
 c.ServerApp.password = ""
+for name in ("ConnectionFileMixin", "KernelManager", "AsyncKernelManager", "AsyncIOLoopKernelManager"):
+    c[name].ip = "0.0.0.0"
+c.ServerKernelManager.ip = "0.0.0.0"
+c.ServerKernelManager.transport = "ipc"
+c.AsyncMappingKernelManager.kernel_manager_class = "jupyter_server.services.kernels.kernelmanager.ServerKernelManager"
+c.ServerApp.kernel_manager_class = "jupyter_server.services.kernels.kernelmanager.AsyncMappingKernelManager"
+c.Session.key = b""
+c.Session.keyfile = "/dev/null"
 """
 PORT = 8940
 SECONDS = 120
@@ -76,6 +92,10 @@ def labs(clone, broken, tmp_path_factory):
     (home / ".jupyter").mkdir()
     for name in ("jupyter_config", "jupyter_server_config", "jupyter_lab_config"):
         (home / ".jupyter" / f"{name}.py").write_text(HOSTILE)
+    for name in ("ipython_config", "ipython_kernel_config"):  # what the kernel itself reads
+        (home / ".ipython" / "profile_default").mkdir(parents=True, exist_ok=True)
+        settings = 'c.IPKernelApp.ip = "0.0.0.0"\nc.Session.key = b""\n'
+        (home / ".ipython" / "profile_default" / f"{name}.py").write_text(settings)
     env = environment_of_a_newcomer(home)
     command = [sys.executable, "-m", "tools.lab", "--port", str(PORT)]
     labs = [Lab(clone, env, PORT, command) for _ in range(2)]
@@ -83,6 +103,7 @@ def labs(clone, broken, tmp_path_factory):
         for lab in labs:
             lab.address = lab.url(within=SECONDS)
             status_of(lab.address)
+            lab.runtime = home / ".local" / "share" / "jupyter" / "runtime"
         yield labs
     finally:
         for lab in labs:
@@ -135,12 +156,129 @@ class TestTwoAtOnce:
                 with pytest.raises(OSError):
                     socket.create_connection((address, port), timeout=5).close()
 
+    def test_kernels_are_for_this_machine_and_have_a_key(self, labs):
+        """Read in the files that say how to reach them, and looked for among what their processes listen on."""
+        base, token = labs[0].address.split("/lab/")[0], labs[0].address.split("token=")[1]
+        start = urllib.request.Request(f"{base}/api/kernels?token={token}", data=b"{}", method="POST")
+        keys = set()
+        for _ in range(2):
+            number = json.load(urllib.request.urlopen(start, timeout=60))["id"]
+            info = json.loads((labs[0].runtime / f"kernel-{number}.json").read_text())
+            assert (info["ip"], info["transport"], info["signature_scheme"]) == ("127.0.0.1", "tcp", "hmac-sha256")
+            assert len(info["key"]) >= 32
+            keys.add(info["key"])
+            process = wait_for_kernel(number)
+            listening = {at.laddr.ip for at in process.net_connections() if at.status == psutil.CONN_LISTEN}
+            assert listening == {"127.0.0.1"}
+        assert len(keys) == 2, "each has its own"
+
+    def test_a_third_is_told_where_the_course_is_open_and_that_its_port_is_taken(self, labs, clone, broken):
+        port = urlsplit(labs[0].address).port
+        env = {**environment_of_a_newcomer(labs[0].runtime.parents[3]), "COLUMNS": "200"}
+        third = Lab(clone, env, port, [sys.executable, "-m", "tools.lab", "--port", str(port)])
+        try:
+            assert status_of(third.url(within=SECONDS)) == 200
+            said = third.log.read_text()
+            offered = re.search(r"The course is open already: (\S+)", said)[1]
+            assert status_of(offered) == 200 and offered.split("token=")[1] in {
+                lab.address.split("token=")[1] for lab in labs
+            }
+            assert re.search(rf"^{port} is taken, using \d+\.$", said, re.MULTILINE)
+        finally:
+            third.stop()
+
     def test_pages_of_other_sites_may_not_read_answers(self, labs):
         address = labs[0].address.split("/lab/")[0] + "/api"  # the version, which needs no token
         request = urllib.request.Request(address, headers={"Origin": "https://example.org"})
         with pytest.raises(urllib.error.HTTPError, match="404"):
             urllib.request.urlopen(request, timeout=10)
         assert status_of(address) == 200, "without the foreign page there is an answer"
+
+
+def wait_for_kernel(number: str) -> psutil.Process:
+    """The process of a kernel, once it listens."""
+    for _ in range(600):
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error):
+                if f"kernel-{number}.json" in " ".join(process.cmdline()) and len(process.net_connections()) >= 5:
+                    return process
+        time.sleep(0.1)
+    raise TimeoutError(number)
+
+
+class TestOneSentence:
+    """What goes wrong before the server starts, without a traceback."""
+
+    @pytest.fixture
+    def said(self, monkeypatch, capsys, tmp_path):
+        """A function that calls `make lab`'s program, with nothing started, and returns what it printed."""
+        monkeypatch.setattr(program, "ROOT", tmp_path)
+        monkeypatch.setattr(program.os, "execv", lambda *command: None)
+        monkeypatch.setattr(program.os, "chdir", lambda folder: None)
+        monkeypatch.setattr(doctor, "diagnose", lambda: doctor.Report([]))
+        (tmp_path / "notebooks").mkdir()
+
+        def call(*words: str) -> str:
+            monkeypatch.setattr(sys, "argv", ["lab", *words])
+            try:
+                program.main()
+            except SystemExit as left:
+                return capsys.readouterr().err + str(left.code)
+            return capsys.readouterr().out
+
+        return call
+
+    @pytest.mark.parametrize("port", ["99999", "0", "-1", "8888.5", "http", "٣", ""])
+    def test_a_port_that_is_none(self, said, port):
+        assert "a port is a number from 1 to 65535" in said(f"--port={port}") and "PORT=8888" in said(f"--port={port}")
+
+    def test_the_last_ports_of_all(self):
+        with socket.create_server(("127.0.0.1", 65_535)), pytest.raises(OSError, match="from 65535 to 65535"):
+            program.free_port(65_535)
+
+    def test_an_interruption(self, said, monkeypatch):
+        def interrupted():
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(doctor, "diagnose", interrupted)
+        assert said().strip() == "Interrupted before JupyterLab was started. To start again: make lab"
+
+    def test_work_that_is_a_file(self, said, tmp_path):
+        (tmp_path / "work").write_text("mine")
+        assert "work is no folder" in said() and (tmp_path / "work").read_text() == "mine"
+
+    def test_a_conflict_in_the_lessons(self, said, tmp_path):
+        (tmp_path / "notebooks" / "03_x.ipynb").write_text("<<<<<<< HEAD\n")
+        words = said()
+        assert "notebooks/03_x.ipynb cannot be read" in words and "git checkout HEAD -- notebooks/03_x.ipynb" in words
+        assert "Starting JupyterLab" in words
+
+    def test_a_terminal_that_does_not_know_every_letter(self, said, monkeypatch):
+        monkeypatch.setattr(doctor, "diagnose", lambda: "✔ 学")
+        terminal = io.TextIOWrapper(io.BytesIO(), encoding="latin-1")
+        monkeypatch.setattr(sys, "stdout", terminal)
+        monkeypatch.setattr(doctor, "diagnose", lambda: doctor.Report([doctor.Finding("学", "ok", "x")]))
+        said()
+        terminal.flush()
+        assert b"? ok" in terminal.buffer.getvalue()
+
+    def test_the_port_of_a_lab_that_was_just_closed_is_free(self):
+        """The system keeps the closed connection for a minute, and a probe that asks strictly calls it taken."""
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            port = server.getsockname()[1]
+            with socket.create_connection(("127.0.0.1", port)) as browser:
+                server.accept()[0].close()  # the server goes first
+                browser.recv(1)
+        assert program.free_port(port) == port
+
+    def test_servers_of_other_folders_and_broken_notes_of_servers_are_passed_over(self, monkeypatch, tmp_path):
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            here = {"root_dir": str(program.ROOT), "port": server.getsockname()[1], "url": "http://x/", "token": "t"}
+            servers = [{}, {**here, "root_dir": str(tmp_path)}, {**here, "port": 1}, {**here, "root_dir": None}]
+            monkeypatch.setattr(serverapp, "list_running_servers", lambda: servers)
+            assert program.already_open() is None
+            servers.append(here)
+            assert program.already_open() == "http://x/lab?token=t"
 
 
 def other_addresses() -> list[str]:

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import types
 from pathlib import Path
 
 import psutil
@@ -18,7 +19,7 @@ import pytest
 import torch
 from conftest import ROOT
 
-from course_utils import load_checkpoint
+from course_utils import load_checkpoint, save_checkpoint
 from course_utils.machine.extras import extra_install, has_extra
 
 pytestmark = pytest.mark.slow
@@ -153,6 +154,95 @@ class TestOnOneMachine:
         run = training("--collector", "rpc", "--port", str(free_port()), "--frames", "2048")
         assert run.end() == 0, run.said()
         assert run.learned()[-1] >= 2_048
+
+    @pytest.mark.parametrize("kind", ["distributed", "rpc"])
+    def test_nobody_from_outside_can_reach_its_processes(self, training, kind):
+        """torch's stores listen on all addresses by themselves, and its RPC runs what it is sent."""
+        run = training("--collector", kind, "--port", str(free_port()), "--frames", "1000000")
+        run.after(1)
+        connections = [at for process in run.family() for at in process.net_connections()]
+        listening = {at.laddr.ip for at in connections if at.status == psutil.CONN_LISTEN}
+        assert listening == {"127.0.0.1"}
+
+
+class TestCommandLine:
+    """Bad orders are refused in one sentence, before anything is written."""
+
+    @pytest.fixture
+    def train(self, monkeypatch, tmp_path):
+        monkeypatch.syspath_prepend(FOLDER)
+        monkeypatch.chdir(tmp_path)
+        import train
+
+        monkeypatch.setattr(train, "leave", sys.exit)
+        return train
+
+    @pytest.mark.parametrize(
+        "words",
+        ["--workers 0", "--save-every 0", "--seed -1", "--seed 100000", "--frames 0", "--patience 0", "--patience nan"]
+        + ["--patience 1e300", "--restarts -1", "--step-seconds -1", "--step-seconds inf", "--port 0", "--port 99999"]
+        + ["--workers two", "--workers 1.5"],
+    )
+    def test_a_number_that_cannot_be(self, train, capsys, words, tmp_path):
+        with pytest.raises(SystemExit):
+            train.parse(words.replace(" ", "=", 1).split())
+        assert re.search(r"error: argument --\S+: '\S+' is no (whole )?number (from|of) ", capsys.readouterr().err)
+        assert list(tmp_path.iterdir()) == []
+
+    def test_another_seed_than_the_checkpoints_is_refused_and_the_checkpoint_stays(self, train):
+        run = train.build(7)
+        train.save(run, Path("run.pt"))
+        before = Path("run.pt").read_bytes()
+        with pytest.raises(SystemExit, match=r"holds a run of seed 7, at frame 0, not one of seed 8.*--checkpoint"):
+            train.begin(train.parse(["--seed", "8"]))
+        assert Path("run.pt").read_bytes() == before
+        assert train.begin(train.parse(["--seed", "7"])).seed == train.begin(train.parse([])).seed == 7
+        assert train.begin(train.parse(["--seed", "8", "--checkpoint", "other.pt"])).seed == 8
+
+    @pytest.mark.parametrize("kind", ["another network", "another program", "no checkpoint", "a link to nowhere"])
+    def test_a_checkpoint_that_is_none_of_ours_is_one_sentence_and_stays(self, train, monkeypatch, capsys, kind):
+        if kind == "another network":
+            save_checkpoint({"seed": 0, "loss": torch.nn.Linear(2, 2).state_dict(), "optimiser": {}}, "run.pt")
+        elif kind == "another program":
+            save_checkpoint({"epoch": 1}, "run.pt")
+        elif kind == "no checkpoint":
+            Path("run.pt").write_text("my notes")
+        else:
+            Path("run.pt").symlink_to("nowhere.pt")
+        monkeypatch.setattr(sys, "argv", ["train.py"])
+        before = Path("run.pt").read_bytes() if kind != "a link to nowhere" else None
+        with pytest.raises(SystemExit):
+            train.main()
+        said = capsys.readouterr().out
+        assert "run.pt" in said and said.count("\n") == 1, said
+        assert before is None or Path("run.pt").read_bytes() == before
+
+    def test_ray_that_does_not_start_is_tried_again_and_then_one_sentence(self, train, monkeypatch, capsys):
+        tries = []
+
+        def init(**options):
+            tries.append(options)
+            raise RuntimeError("the head did not answer")
+
+        ray = types.SimpleNamespace(init=init, shutdown=lambda: None)
+        monkeypatch.setitem(sys.modules, "ray", ray)
+        with pytest.raises(SystemExit, match="Ray did not start, 3 times .*did not answer.*--collector async"):
+            train.start_ray()
+        assert len(tries) == 3 and capsys.readouterr().out.count("trying again") == 2
+        tries.clear()
+        ray.init = lambda **options: tries.append(1) if len(tries) else init()
+        train.start_ray()  # the second time it starts
+
+
+@needs_ray
+def test_the_readmes_command_makes_a_token_that_nobody_else_can_read(tmp_path):
+    readme = (FOLDER / "README.md").read_text()
+    command = re.search(r"`(\(umask 077 && ray get-auth-token --generate\))`", readme)[1]
+    assert command in (FOLDER / "cluster.yaml").read_text()
+    env = {**os.environ, "HOME": str(tmp_path), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    subprocess.run(["sh", "-c", command], env=env, check=True, capture_output=True, timeout=240)
+    token = tmp_path / ".ray" / "auth_token"
+    assert token.stat().st_mode & 0o077 == 0 and len(token.read_text()) >= 32
 
 
 def ray_start(folder: str, env: dict, *words: str) -> None:

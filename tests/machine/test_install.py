@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tomllib
 import types
+import venv
 
 import pytest
 import yaml
@@ -51,9 +52,13 @@ class TestSentences:
         with pytest.raises(setup.CannotInstall, match=r"no ensurepip module.*apt install python3\.\d+-venv"):
             setup.check_python()
 
-    def test_no_permission(self, monkeypatch):
+    def test_no_permission(self, monkeypatch, tmp_path):
         monkeypatch.setattr(setup.os, "access", lambda path, mode: False)
-        with pytest.raises(setup.CannotInstall, match="No permission to write in .*chown"):
+        monkeypatch.setattr(setup, "ROOT", str(tmp_path))
+        with pytest.raises(setup.CannotInstall, match=f"No permission to write in .*: chmod -R u.rwX {tmp_path}"):
+            setup.check_room()
+        monkeypatch.setattr(setup.os, "geteuid", lambda: 12345)
+        with pytest.raises(setup.CannotInstall, match=f"No permission to write in .*: sudo chown -R .* {tmp_path}"):
             setup.check_room()
 
     def test_no_space(self, monkeypatch, tmp_path):
@@ -232,17 +237,19 @@ def test_settings_of_tools_do_not_make_it_install_again(monkeypatch):
 
 def test_packages_whose_files_did_not_all_arrive_are_installed_again(tmp_path):
     """Runs the repair on a folder with a whole package, one without its RECORD, and one that lacks a file."""
+    venv.create(tmp_path / "venv")
+    site = next((tmp_path / "venv").glob("[Ll]ib/**/site-packages"))
+    (site / "old.egg-info").mkdir()  # pip leaves none, so it is somebody else's
     for name in ("whole", "norecord", "lacking"):
-        info = tmp_path / f"{name}-1.0.dist-info"
+        info = site / f"{name}-1.0.dist-info"
         info.mkdir()
         (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
         if name != "norecord":
             (info / "RECORD").write_text(f"{name}.py,,\n{name}.pyc,,\n")
         if name == "whole":
-            (tmp_path / "whole.py").write_text("")
-    code = f"import sys; sys.path[:] = [{str(tmp_path)!r}] + [p for p in sys.path if 'site-packages' not in p]\n"
-    done = subprocess.run(
-        [sys.executable, "-I", "-c", code + setup.FORGET_BROKEN], capture_output=True, text=True, check=True
-    )
+            (site / "whole.py").write_text("")
+    python = tmp_path / "venv" / ("Scripts" if sys.platform == "win32" else "bin") / "python"
+    command = [python, "-I", "-c", setup.FORGET_BROKEN]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert sorted(done.stdout.split("\n")) == ["", "completing lacking", "completing norecord"]
-    assert [path.name for path in tmp_path.glob("*.dist-info")] == ["whole-1.0.dist-info"]
+    assert sorted(path.name for path in site.glob("*-info")) == ["old.egg-info", "whole-1.0.dist-info"]

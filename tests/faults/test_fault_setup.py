@@ -1,0 +1,231 @@
+"""Set-up under somebody's own settings of Python and pip, after an interruption, and twice at once."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import venv
+from pathlib import Path
+
+import pytest
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
+from small_course import PIPES, SmallCourse, make_source, make_wheel
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform == "win32", reason="asks for the folders of a POSIX virtual environment"),
+]
+WHOLE = {"demo", "jupyterlab", "small", "torch"}
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory):
+    course = SmallCourse(tmp_path_factory.mktemp("small"))
+    done = course.setup()
+    assert done.returncode == 0, done.stdout
+    return course
+
+
+@pytest.fixture
+def course(installed):
+    """Whole at the start of each test."""
+    done = installed.setup()
+    assert done.returncode == 0 and set(installed.installed()) >= WHOLE, done.stdout
+    return installed
+
+
+def listing(folder: Path) -> dict[str, bytes | None]:
+    return {str(path): path.read_bytes() if path.is_file() else None for path in folder.rglob("*")}
+
+
+def somebodys_packages(folder: Path, **names: str) -> Path:
+    """Unpacked as `pip install --target` does, without a list of its files, which makes them look half-installed."""
+    for name, version in {"mine": "1.0", **names}.items():
+        shutil.unpack_archive(make_wheel(folder / "wheels", name, version), folder, "zip")
+        (folder / f"{name}-{version}.dist-info" / "RECORD").unlink()
+    (folder / "other.egg-info").mkdir()
+    return folder
+
+
+class TestPackagesOfOthers:
+    def test_they_are_neither_deleted_nor_taken_for_the_courses(self, course, tmp_path):
+        version = f"python{sys.version_info[0]}.{sys.version_info[1]}"
+        on_path = somebodys_packages(tmp_path / "mine", torch="1.0", demo="1.0")
+        somebodys_packages(tmp_path / "lib" / version / "site-packages", torch="1.0", demo="1.0")
+        before = listing(tmp_path)
+        course.lose("torch", "demo")
+        done = course.setup(PYTHONPATH=str(on_path), PYTHONUSERBASE=str(tmp_path))
+        assert done.returncode == 0, done.stdout
+        assert listing(tmp_path) == before and set(course.installed()) >= WHOLE
+
+    def test_a_venv_that_leads_elsewhere_is_named_and_left_alone(self, tmp_path):
+        course = SmallCourse(tmp_path)
+        (tmp_path / "ml").mkdir()
+        (tmp_path / "ml" / "essay.txt").write_text("mine")
+        course.venv.symlink_to(tmp_path / "ml")
+        done = course.setup()
+        assert done.returncode == 1 and "is a link to" in done.stdout and "mv " in done.stdout
+        assert [path.name for path in (tmp_path / "ml").iterdir()] == ["essay.txt"]
+
+    def test_one_that_the_course_did_not_make_is_not_emptied(self, tmp_path):
+        course = SmallCourse(tmp_path)
+        venv.create(course.venv)  # without pip, as other programs make them
+        (course.venv / "essay.txt").write_text("mine")
+        before = listing(course.venv)
+        done = course.setup()
+        assert done.returncode == 1 and "the course did not make it" in done.stdout and "mv " in done.stdout
+        assert listing(course.venv) == before
+
+    def test_one_that_shows_other_packages_is_named(self, tmp_path):
+        course = SmallCourse(tmp_path)
+        venv.create(course.venv, system_site_packages=True)
+        done = course.setup()
+        assert done.returncode == 1 and "packages that lie outside" in done.stdout
+
+
+class TestSettingsOfTheUser:
+    def test_those_that_lead_elsewhere_have_no_effect(self, course, tmp_path):
+        """All at once; a file of settings counts for where packages come from, and for nothing else."""
+        (tmp_path / "zipfile.py").write_text("raise SystemExit('somebody else took the name of a module')")
+        (tmp_path / "pip.conf").write_text(
+            f"[global]\nfind-links = {course.wheels}\nno-index = true\nconstraint = {tmp_path}/none.txt\n"
+            f"[install]\nuser = true\ntarget = {tmp_path}/target\nno-binary = :all:\n"
+        )
+        here = str(tmp_path)
+        theirs = {"PYTHONHOME": here, "PYTHONPATH": here, "PYTHONWARNINGS": "error", "VIRTUAL_ENV": f"{here}/v"}
+        theirs |= {"PIP_USER": "1", "PIP_TARGET": f"{here}/t", "PIP_PREFIX": f"{here}/p", "PIP_ROOT": f"{here}/r"}
+        theirs |= {"PIP_REQUIRE_VIRTUALENV": "1", "PIP_PYTHON": "/usr/bin/python3", "PIP_NO_BINARY": ":all:"}
+        theirs |= {"PIP_CONSTRAINT": f"{here}/none.txt", "PIP_DRY_RUN": "1", "PIP_LOG": f"{here}/none/log"}
+        theirs |= {"PIP_CONFIG_FILE": f"{here}/pip.conf", "PIP_NO_INDEX": "", "PIP_FIND_LINKS": ""}
+        before = listing(tmp_path)
+        course.lose("torch", "demo")
+        done = course.setup(**theirs)
+        assert done.returncode == 0, done.stdout
+        assert listing(tmp_path) == before and set(course.installed()) >= WHOLE
+
+    def test_a_file_that_pip_cannot_read_is_named(self, course, tmp_path):
+        (tmp_path / "pip.conf").write_text("no section\n")
+        course.lose("torch")
+        done = course.setup(PIP_CONFIG_FILE=str(tmp_path / "pip.conf"))
+        assert done.returncode == 1 and "pip cannot read your settings" in done.stdout
+        assert str(tmp_path / "pip.conf") in done.stdout.splitlines()[-1], done.stdout
+
+    @pytest.mark.parametrize("package", ["torch", "demo"])
+    def test_code_of_a_source_distribution_is_not_run(self, course, tmp_path, package):
+        """It would run before its hash is compared."""
+        trace = tmp_path / "the code ran"
+        make_source(tmp_path / "links", package, "1.0", trace)
+        course.lose(package)
+        done = course.setup(PIP_FIND_LINKS=str(tmp_path / "links"), PIP_NO_CACHE_DIR="1")
+        assert done.returncode == 1 and not trace.exists(), done.stdout
+        assert "goes on where it stopped" in done.stdout
+
+
+class TestInterrupted:
+    def test_what_did_not_all_arrive_heals(self, course):
+        """A torch wheel copied halfway, a package without a file, one without its list; with no mark of all that."""
+        wheel = course.wheels / "torch-1.0-py3-none-any.whl"
+        course.lose("torch")
+        (course.venv / "course-unfinished").unlink()
+        (course.venv / "torch-wheel").mkdir()
+        (course.venv / "torch-wheel" / wheel.name).write_bytes(wheel.read_bytes()[:100])
+        (course.site() / "demo.py").unlink()
+        (course.site() / "jupyterlab-1.0.dist-info" / "RECORD").unlink()
+        done = course.setup()
+        assert done.returncode == 0 and "torch" in course.installed(), done.stdout
+        assert (course.site() / "demo.py").exists() and (course.site() / "jupyterlab-1.0.dist-info/RECORD").exists()
+        assert not (course.venv / "torch-wheel").exists()
+
+    def test_a_venv_that_was_made_halfway_is_made_anew(self, tmp_path):
+        """Killed as soon as its first files are there, again and again."""
+        course = SmallCourse(tmp_path)
+        for name in ("pyvenv.cfg", "bin", "lib"):
+            process = subprocess.Popen(
+                [sys.executable, *course.command()],
+                env=course.environment(),
+                stdout=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+            while not (course.venv / name).exists() and process.poll() is None:
+                time.sleep(0.005)
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        done = course.setup()
+        assert done.returncode == 0 and set(course.installed()) >= WHOLE, done.stdout
+
+    def test_two_at_once_both_succeed_and_one_says_that_it_waits(self, tmp_path):
+        course = SmallCourse(tmp_path)
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+        command = [sys.executable, *course.command()]
+        both = [subprocess.Popen(command, env=course.environment(), **pipes) for _ in range(2)]
+        said = [process.communicate(timeout=200)[0] for process in both]
+        assert [process.returncode for process in both] == [0, 0], said
+        assert sum("Another set-up of this folder is running; waiting" in words for words in said) == 1
+        assert sum("Making the virtual environment" in words for words in said) == 1
+
+
+def test_a_wheelhouse_is_all_that_is_asked(course, tmp_path):
+    """The user's index, whatever it is, is not asked."""
+    course.lose("torch", "demo")
+    elsewhere = {"PIP_NO_INDEX": "", "PIP_FIND_LINKS": str(tmp_path), "PIP_INDEX_URL": "http://127.0.0.1:9/simple"}
+    done = course.setup("--wheelhouse", str(course.wheels), **elsewhere)
+    assert done.returncode == 0 and "127.0.0.1:9" not in done.stdout, done.stdout
+
+
+@pytest.mark.parametrize("make", ["make", "bmake"])
+def test_every_make_hands_the_wheelhouse_over(make, tmp_path):
+    if not shutil.which(make):
+        pytest.skip(f"there is no {make}")
+    shutil.copy(Path(__file__).parents[2] / "Makefile", tmp_path)
+    (tmp_path / "tools").mkdir()
+    (tmp_path / "tools" / "setup.py").write_text("import sys; print(sys.argv[1:])")
+    words = [make, "setup", f"PYTHON={sys.executable}"]
+    for wheelhouse in ("", "my wheels"):
+        done = subprocess.run([*words, f"WHEELHOUSE={wheelhouse}"], cwd=tmp_path, **PIPES)
+        assert done.stdout.strip() == str(["--wheelhouse", wheelhouse])
+
+
+SECTIONS = ["global", "install", "download"]
+VALUES = st.sampled_from(["1", "true", "0", ":all:", "{0}", "{0}/none", "x", "/dev/null", "\x7f", "none"])
+OPTIONS = ["user", "target", "prefix", "root", "src", "require-virtualenv", "constraint", "requirement", "editable"]
+OPTIONS += ["no-binary", "only-binary", "platform", "python-version", "abi", "implementation", "python", "dry-run"]
+OPTIONS += ["no-deps", "upgrade", "force-reinstall", "ignore-installed", "no-clean", "report", "log", "use-feature"]
+OPTIONS += ["use-deprecated", "pre", "require-hashes", "format", "debug", "exists-action", "global-option", "verbose"]
+VARIABLES = ["PYTHONPATH", "PYTHONHOME", "PYTHONUSERBASE", "PYTHONSTARTUP", "PYTHONWARNINGS", "PYTHONOPTIMIZE"]
+VARIABLES += ["PYTHONSAFEPATH", "PYTHONNOUSERSITE", "PYTHONPLATLIBDIR", "VIRTUAL_ENV", "CONDA_PREFIX", "PYTHONINSPECT"]
+VARIABLES += [f"PIP_{option.upper().replace('-', '_')}" for option in OPTIONS]
+
+
+@settings(
+    max_examples=int(os.environ.get("FUZZ_EXAMPLES", 2)),
+    deadline=None,
+    database=None,
+    phases=[Phase.generate],  # looking for a shorter example would take hours
+)
+@given(
+    variables=st.dictionaries(st.sampled_from(VARIABLES), VALUES, max_size=6),
+    lines=st.dictionaries(st.tuples(st.sampled_from(SECTIONS), st.sampled_from(OPTIONS)), VALUES, max_size=6),
+)
+def test_whatever_somebody_has_set_it_installs_here_and_nowhere_else(installed, variables, lines):
+    with tempfile.TemporaryDirectory() as folder:
+        text = "".join(
+            f"[{section}]\n"
+            + "".join(f"{name} = {value}\n" for (where, name), value in lines.items() if where == section)
+            for section in SECTIONS
+        )
+        (Path(folder) / "pip.conf").write_text(text.replace("{0}", folder))
+        before = listing(Path(folder))
+        installed.lose("torch", "demo")
+        theirs = {name: value.format(folder) for name, value in variables.items()}
+        done = installed.setup(**{"HOME": folder, "PIP_CONFIG_FILE": f"{folder}/pip.conf", **theirs})
+        assert done.returncode == 0, done.stdout
+        assert set(installed.installed()) >= WHOLE
+        # Hidden folders are what programs that pip asks for their version leave in a new home.
+        after = {name: content for name, content in listing(Path(folder)).items() if "/." not in name}
+        assert after == before
