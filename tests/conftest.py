@@ -24,7 +24,7 @@ def no_figure_is_left_open():
 
 @pytest.fixture(autouse=True)
 def a_check_draws_the_same_each_time(request, monkeypatch):
-    """A test of the checks must not fail by luck; DRAWS=other draws other inputs, to find out how much luck there is."""
+    """No test of the checks fails by luck. DRAWS=1, DRAWS=2, ... draw other inputs: is a check lucky, too?"""
     if "tests/exercises/" in request.node.nodeid:
         seed = f"{os.environ.get('DRAWS', '')} {request.node.nodeid}"
         monkeypatch.setattr(random, "SystemRandom", lambda: random.Random(seed))

@@ -125,6 +125,8 @@ def main() -> None:
         sys.exit(str(error))
     print("Starting JupyterLab. If no browser opens, copy the address with ?token= below. Ctrl+C twice ends it.")
     sys.stdout.flush()
+    # In JupyterLab's own terminal `python` is the course's.
+    os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     os.chdir(ROOT)
     os.execv(command[0], command)
 

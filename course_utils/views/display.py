@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
+import sys
 from collections.abc import Callable
 from functools import cached_property
 from html import escape
@@ -29,7 +30,24 @@ class View:
         return {"text/html": self.html, "text/plain": self.text}
 
     def __repr__(self) -> str:
-        return self.text
+        return printable(self.text)
+
+
+# What stands in for a sign where standard output has no letter for it.
+STAND_INS = str.maketrans(
+    {"✔": "+", "✘": "x", "▲": "!", "⚠": "!", "✎": "~", "○": "o", "·": "-", "→": "->", "–": "-", "—": "-", "…": "..."}
+    | {"├": "|", "└": "`", "│": "|", "─": "-", "×": "x", "≥": ">=", "≤": "<=", "±": "+-"}
+)
+
+
+def printable(text: str) -> str:
+    """The text as standard output can print it: an old terminal has no letter for every sign, and would raise."""
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    try:
+        text.encode(encoding)
+        return text
+    except UnicodeEncodeError:
+        return text.translate(STAND_INS).encode(encoding, "replace").decode(encoding)
 
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
