@@ -76,7 +76,7 @@ env.reset(seed=0)
 #
 # Your code is compared with the right answer on fresh random inputs, each time anew. Nobody else
 # sees it. Below each exercise lies a folded solution: in JupyterLab click the bar with the three
-# dots. If you run all cells at once, the solutions run too and show *correct*; your own answer is
+# dots. If you run all cells at once, the solutions run too and say what they are; your own answer is
 # the one above.
 
 # %% [markdown]
