@@ -9,6 +9,8 @@ import os
 
 # TorchRL writes its log to standard output unless told otherwise before its first import.
 os.environ.setdefault("RL_LOGGING_LEVEL", "WARNING")
+# Who draws an environment starts pygame's sound, too, and without a sound card that fills the cell with complaints.
+os.environ.setdefault("SDL_AUDIODRIVER", "dummy")
 
 _HOME = {
     "BreakItLab": "views.break_it_lab",

@@ -169,6 +169,11 @@ class Machine:
             os.environ.clear()
             os.environ |= before
 
+    def version(self) -> str:
+        """The full version of its Python."""
+        command = [self.python, "-c", "import platform; print(platform.python_version())"]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
     def packages(self) -> dict[str, str]:
         """The release of each package, names in their canonical form."""
         said = subprocess.run([self.python, "-c", PACKAGES], check=True, capture_output=True, text=True).stdout
@@ -207,6 +212,19 @@ def report(runs: list[Run], before: dict[str, str], after: dict[str, str]) -> st
     return "\n".join([*lines, f"Installed: {', '.join(new)}", f"Replaced: {', '.join(other) or 'nothing'}"])
 
 
+def note(runs: list[Run], python: str, carried: Carried) -> None:
+    """Note which notebooks run, and in how many seconds; what was noted of another list or machine is forgotten."""
+    about = {"list": carried.dated, "python": python, "torch": carried.pins["torch"]}
+    before = json.loads(RECORD.read_text())
+    seconds = before["seconds"] if about.items() <= before.items() else {}
+    seconds |= {run.lesson: run.seconds for run in runs}
+    for run in runs:
+        if run.error:
+            del seconds[run.lesson]
+    record = {"run": date.today().isoformat(), **about, "seconds": dict(sorted(seconds.items()))}
+    RECORD.write_text(json.dumps(record, indent=1) + "\n")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--list", type=Path, help="a newer list as Colab publishes it")
@@ -229,24 +247,14 @@ def main() -> None:
             machine.run(nbformat.read(path, as_version=4), path.stem, [built]) for path in tqdm(chosen, unit="notebook")
         ]
         print(report(runs, before, machine.packages()))
-        tests = machine.tests()
+        tests = 0 if arguments.lessons else machine.tests()
     except NotColab as error:
         sys.exit(str(error))
+    if not arguments.list:
+        note(runs, machine.version(), carried)
     broken = [run.lesson for run in runs if run.error]
     if broken or tests:
         sys.exit(f"{len(broken)} of {len(runs)} notebooks break; pytest's exit status is {tests}.")
-    if not arguments.list and not arguments.lessons:
-        said = subprocess.run(
-            [machine.python, "-c", "import platform; print(platform.python_version())"], capture_output=True, text=True
-        )
-        record = {
-            "run": date.today().isoformat(),
-            "list": carried.dated,
-            "python": said.stdout.strip(),
-            "torch": carried.pins["torch"],
-        }
-        record["seconds"] = {run.lesson: run.seconds for run in runs}
-        RECORD.write_text(json.dumps(record, indent=1) + "\n")
 
 
 if __name__ == "__main__":
