@@ -89,7 +89,7 @@ def test_no_file_tells_anybody_to_install_the_course_by_its_name():
         "Makefile",
     ]
     files = subprocess.run(listing, cwd=lock.ROOT, capture_output=True, text=True, check=True).stdout.split()
-    by_name = re.compile(r"install[^\n]{0,40}?torchrl[-_]course(?:\[[\w,]*\])?+(?! @)(?![\w-])")
+    by_name = re.compile(r"pip\W+install[^\n]{0,60}?torchrl[-_]course(?:\[[\w,]*\])?+(?! @)(?![\w-])")
     here = str(Path(__file__).relative_to(lock.ROOT))
     found = [name for name in files if name != here and by_name.search((lock.ROOT / name).read_text())]
     assert found == []

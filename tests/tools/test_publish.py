@@ -42,7 +42,9 @@ class TestWithoutAnAddress:
         texts = {name: (ROOT / name).read_text() for name in files if name.endswith((".md", ".ipynb"))}
         assert len(texts) > 30
         assert [
-            name for name, text in texts.items() if "colab.research.google.com" in text or "/torchrl-course" in text
+            name
+            for name, text in texts.items()
+            if "colab.research.google.com" in text or "github.com/torchrl-course" in text
         ] == []
 
     def test_the_readme_begins_with_the_folder_one_has(self):
