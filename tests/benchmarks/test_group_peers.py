@@ -9,6 +9,7 @@ from made_up_results import arms, made_up_arm, share_solved, times_the, told
 from benchmarks import dqn_cartpole, sb3_cartpole
 from benchmarks.figures import FRAMES, TRAINING
 from benchmarks.groups import peers
+from course_utils.machine.extras import extra_install
 
 
 def test_the_lessons_words_about_the_other_library_hold():
@@ -56,7 +57,7 @@ def space():
 class TestPeers:
     @pytest.fixture
     def lesson(self, space):
-        pytest.importorskip("stable_baselines3", reason='pip install "torchrl-course[sb3]"')
+        pytest.importorskip("stable_baselines3", reason=extra_install("sb3"))
         return dict(space)
 
     @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from made_up_results import drawn_points, made_up_repeat
 from benchmarks import dqn_cartpole
 from benchmarks.groups import time as group
 from benchmarks.stopwatch import Stopwatch, replaced
+from course_utils.machine.extras import extra_install
 
 
 class TestFigures:
@@ -53,7 +54,7 @@ class TestWhereTimeGoes:
         assert watch.calls == {"step": 160 // space["settings"].envs, "backward": 7}
 
     def test_the_same_recipe_makes_the_same_frames_and_updates(self, space, monkeypatch):
-        pytest.importorskip("stable_baselines3", reason='pip install "torchrl-course[sb3]"')
+        pytest.importorskip("stable_baselines3", reason=extra_install("sb3"))
         monkeypatch.setattr(dqn_cartpole, "definitions", lambda seed: space | {"settings": settings})
         settings = SimpleNamespace(**vars(space["settings"]))
         frames = dqn_cartpole.first_frames(settings)
