@@ -10,9 +10,10 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from types import FrameType
+from types import CodeType, FrameType
 from typing import Any
 
 import numpy as np
@@ -37,6 +38,8 @@ class OutOfTime(SystemExit):
 
     def __init__(self) -> None:
         super().__init__()
+        if hasattr(sys, "monitoring"):
+            return  # see `ending_at_every_line`
         frame = sys._getframe(1)
         sys.settrace(again)
         while frame is not None:
@@ -146,10 +149,45 @@ def processor_time(thread: threading.Thread, otherwise: float) -> float:
 
 def stop(thread: threading.Thread) -> None:
     """End a thread that still runs. Whatever catches the exception gets it again."""
+    if not thread.is_alive():
+        return
     end = time.monotonic() + 2
-    while thread.is_alive() and time.monotonic() < end:
-        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), ctypes.py_object(OutOfTime))
-        thread.join(0.05)
+    with ending_at_every_line(thread):
+        while thread.is_alive() and time.monotonic() < end:
+            ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), ctypes.py_object(OutOfTime))
+            thread.join(0.05)
+
+
+@contextmanager
+def ending_at_every_line(thread: threading.Thread) -> Iterator[None]:
+    """From Python 3.12 on: whatever line the thread comes to raises, in a handler that caught the exception as well.
+
+    There a trace function that raised is not called again, which `OutOfTime` relies on in Python 3.11.
+
+    Source: https://docs.python.org/3/library/sys.monitoring.html
+    """
+    monitoring = getattr(sys, "monitoring", None)
+    free = [tool for tool in range(6) if monitoring.get_tool(tool) is None] if monitoring else []
+    if not free:
+        yield
+        return
+
+    def come_to_a_line(code: CodeType, *_: Any) -> None:
+        if threading.get_ident() == thread.ident and code.co_filename not in (__file__, threading.__file__):
+            raise OutOfTime
+
+    tool, events = free[-1], (monitoring.events.LINE, monitoring.events.JUMP)
+    monitoring.use_tool_id(tool, "course_utils")
+    try:
+        for event in events:
+            monitoring.register_callback(tool, event, come_to_a_line)
+        monitoring.set_events(tool, sum(events))
+        yield
+    finally:
+        monitoring.set_events(tool, monitoring.events.NO_EVENTS)
+        for event in events:
+            monitoring.register_callback(tool, event, None)
+        monitoring.free_tool_id(tool)
 
 
 def describe_error(answer: Callable, error: BaseException) -> str:
