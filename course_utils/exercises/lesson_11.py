@@ -18,7 +18,7 @@ def _memories(draw: Draw) -> dict:
     is_init = draw.flags(0.5, copies, 1)
     is_init[0], is_init[1] = draw.turn(4) < 2, draw.turn(4) >= 2
     if draw.turn(4) == 3:
-        is_init[:] = draw.flags(0.5)
+        is_init[:] = draw.turn(8) == 3  # all copies at once, or none
     return {"memory": draw.normal(copies, (copies, 1)[draw.turn(2)], int(draw.integers(3, 6))), "is_init": is_init}
 
 
