@@ -260,7 +260,7 @@ class TestOneSentence:
         monkeypatch.setattr(doctor, "diagnose", lambda: doctor.Report([doctor.Finding("学", "ok", "x")]))
         said()
         terminal.flush()
-        assert b"? ok" in terminal.buffer.getvalue()
+        assert b"+ ok      ?: x" in terminal.buffer.getvalue()
 
     def test_the_port_of_a_lab_that_was_just_closed_is_free(self):
         """The system keeps the closed connection for a minute, and a probe that asks strictly calls it taken."""
