@@ -137,9 +137,9 @@ class Machine:
         subprocess.run([self._made_by, "-m", "venv", self.python.parents[1]], check=True)
         pins = self.folder / "pins.txt"
         pins.write_text("".join(f"{name}=={release}\n" for name, release in self.pins.items() if name != "torch"))
-        # Not all of Colab's releases fit one another, so they come as they are; torch brings what its build needs.
+        # torch brings what its build needs. Not all of Colab's releases fit one another, or it: they come as they are.
+        self.pip(f"torch=={self.pins['torch']}")
         self.pip("--no-deps", "--requirement", pins)
-        self.pip("--constraint", pins, f"torch=={self.pins['torch']}")
         # google is a namespace that others (protobuf) put packages into as well: it must not get an __init__.py.
         fake = self.folder / "fake" / "google" / "colab"
         fake.mkdir(parents=True)

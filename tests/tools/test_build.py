@@ -58,7 +58,7 @@ def test_a_lesson_that_is_not_fit_is_refused(tmp_path, monkeypatch, code, words)
 def test_a_kernel_that_did_not_start_is_started_again(monkeypatch, failures, built):
     left = [RuntimeError(builder.NO_KERNEL)] * failures
 
-    def run_cells(notebook, name):
+    def run_cells(notebook, name, beside):
         if left:
             raise left.pop()
 
