@@ -192,6 +192,7 @@ def chromium():
     if path is None and not browser.required():
         pytest.skip(f"There is no browser on this machine. {browser.FIX}")
     assert path, browser.FIX
+    expect.set_options(timeout=60_000)  # milliseconds; a busy machine takes its time to show a page
     with sync_playwright() as playwright:
         running = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
         yield running
