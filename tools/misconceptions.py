@@ -9,7 +9,7 @@ import jupytext
 
 from course_utils.exercises.catalogue import exercises_of
 from course_utils.exercises.dependence import KNOWN_OF_INPUTS
-from course_utils.exercises.exercise import Exercise
+from course_utils.exercises.exercise import Build, Exercise
 from course_utils.exercises.operations import OPERATIONS
 from course_utils.exercises.places import KNOWN_PLACES
 from course_utils.exercises.relations import RELATIONS
@@ -36,7 +36,7 @@ def titles(lesson: Path) -> dict[str, str]:
     return dict(re.findall(r"^### Exercise (\d+\.\d+): (.+?)  \(", text, flags=re.MULTILINE))
 
 
-def section(title: str, exercise: Exercise) -> str:
+def section(title: str, exercise: Exercise | Build) -> str:
     lines = [f"- **{mutant.name}**: {' '.join(mutant.sentence.split())}" for mutant in exercise.mutants]
     return "\n".join([f"### {exercise.number} {title}", "", *lines])
 

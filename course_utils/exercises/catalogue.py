@@ -7,12 +7,12 @@ import pkgutil
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from course_utils.exercises.exercise import Exercise
+    from course_utils.exercises.exercise import Build, Exercise
 
 PACKAGE = __package__
 
 
-def exercises_of(lesson: str) -> dict[str, Exercise]:
+def exercises_of(lesson: str) -> dict[str, Exercise | Build]:
     """The exercises of a lesson ("07") by number; empty where it has none."""
     try:
         module = importlib.import_module(f"{PACKAGE}.lesson_{lesson}")

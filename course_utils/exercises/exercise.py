@@ -1,4 +1,4 @@
-"""What an exercise is made of: random inputs, a reference, and the mistakes people make written as their code."""
+"""What an exercise is made of: inputs or an examination, a reference, and the mistakes people make, as their code."""
 
 from __future__ import annotations
 
@@ -58,6 +58,30 @@ class Exercise:
     @property
     def rules(self) -> Rules:
         return Rules(self.exact_type, self.tolerance)
+
+
+@dataclass(frozen=True)
+class Build:
+    """What `check` needs to know about an exercise in which something is built: a class, or a function that trains.
+
+    What is built is not compared with the reference; it is used, and what it does has to be what the exercise asks for.
+
+    Attributes:
+        number: `"5.6"`: lesson and place.
+        tests: one sentence on what is tested, shown when the answer is correct.
+        reference: a right answer.
+        examine: uses an answer, with a random source of its own, and returns the sentence about the first thing that is
+            wrong with it, in the order in which it hurts; empty where nothing is.
+        mutants: the known mistakes; the sentence of each stands in what `examine` says of it.
+        seconds: of computing, after which an answer is cut off.
+    """
+
+    number: str
+    tests: str
+    reference: Any
+    examine: Callable[[Any, Draw], str]
+    mutants: list[Mutant] = field(default_factory=list)
+    seconds: float = 20.0
 
 
 class Draw:

@@ -17,18 +17,20 @@ import torch
 from tensordict import TensorDictBase
 
 from course_utils.exercises.comparing import Unusable, WithGradient, difference
-from course_utils.exercises.exercise import Draw, Exercise
+from course_utils.exercises.exercise import Build, Draw, Exercise
 from course_utils.exercises.explaining import explain
 from course_utils.exercises.predicting import about_prediction
-from course_utils.exercises.running import Failure, call, run_limited
+from course_utils.exercises.running import Failure, call, kind_of, limited, own_methods, run_limited, seed_all
 from course_utils.exercises.undisturbed import undisturbed
 
 DRAWS = 16  # so many that a wrong yes-or-no answer cannot be right on all of them by luck
 
 
-def judge(exercise: Exercise, answer: Any) -> tuple[str, str]:
+def judge(exercise: Exercise | Build, answer: Any) -> tuple[str, str]:
     """The status and the feedback of an answer. Whatever it does to Python, NumPy and torch is undone."""
     with undisturbed():
+        if isinstance(exercise, Build):
+            return judge_build(exercise, answer)
         return judge_value(exercise, answer) if exercise.draw is None else judge_function(exercise, answer)
 
 
@@ -103,6 +105,25 @@ def is_nothing(value: Any) -> bool:
     return value is None or isinstance(value, Unusable) and value.kind == "a NoneType"
 
 
+def judge_build(build: Build, answer: Any) -> tuple[str, str]:
+    """As `judge_function`, for what is examined in use."""
+    if answer is None or answer is ... or is_stub(answer):
+        return "not attempted", "Replace each `...` with your code and run the cells again."
+    if not callable(answer):
+        wanted = kind_of(build.reference)
+        return "not yet", f"Give the {wanted} itself, without calling it: this is a {type(answer).__name__}."
+    seed = random.SystemRandom().randrange(2**31)
+
+    def work() -> str:
+        seed_all(seed + 1)
+        return build.examine(answer, Draw(seed))
+
+    outcome = limited(work, answer, build.seconds)
+    if isinstance(outcome, Failure):
+        return "could not run", outcome.words
+    return ("not yet", outcome.value) if outcome.value else ("correct", build.tests)
+
+
 def judge_value(exercise: Exercise, answer: Any) -> tuple[str, str]:
     """As `judge_function`, for an exercise whose answer is a value."""
     if answer is None or answer is ...:
@@ -117,7 +138,13 @@ def judge_value(exercise: Exercise, answer: Any) -> tuple[str, str]:
 
 
 def is_stub(answer: Any) -> bool:
-    """True for a function whose body does nothing (`...`, `pass` or a docstring)."""
+    """True for a function whose body does nothing (`...`, `pass` or a docstring), and for a class of such methods.
+
+    A class's `__init__` does not count beside other methods: where it stands in a skeleton, it is given.
+    """
+    if isinstance(answer, type):
+        methods = own_methods(answer)
+        return all(map(is_stub, [method for method in methods if method.__name__ != "__init__"] or methods))
     code = getattr(answer, "__code__", None)
     if code is None:
         return False

@@ -65,13 +65,16 @@ class Failure:
     words: str
 
 
+def seed_all(seed: int) -> None:
+    torch.manual_seed(seed)
+    np.random.seed(seed % 2**32)
+    random.seed(seed)
+
+
 def apply(exercise: Exercise, answer: Callable, inputs: dict[str, Any], seed: int) -> Any:
     """What is compared of an answer; what it draws at random depends on `seed` alone."""
     leaves = ask_for_gradients(inputs, exercise.gradient)
-    own = seed + 1  # not the seed that the inputs were drawn from: an answer's random numbers must not equal them
-    torch.manual_seed(own)
-    np.random.seed(own)
-    random.seed(own)
+    seed_all(seed + 1)  # not the seed that the inputs were drawn from: an answer's random numbers must not equal them
     value = answer(*inputs.values())
     if exercise.probe is not None:
         try:
@@ -87,33 +90,38 @@ def call(exercise: Exercise, answer: Callable, inputs: dict[str, Any], seed: int
 
 
 def run_limited(exercise: Exercise, answer: Callable, inputs: dict[str, Any], seed: int) -> Success | Failure:
-    """Apply the learner's function to `inputs` themselves, for at most a few seconds.
+    """Apply the learner's function to `inputs` themselves, for at most a few seconds."""
+    return limited(lambda: apply(exercise, answer, inputs, seed), answer, SECONDS)
+
+
+def limited(work: Callable[[], Any], answer: Any, seconds: float) -> Success | Failure:
+    """What `work`, which uses the learner's answer, returns, or a sentence on why it does not.
 
     It runs in a thread, because a thread can be told to stop on every platform. The thread is stopped also if the
     waiting for it is interrupted.
     """
     outcome: list[Success | Failure] = []
 
-    def work() -> None:
+    def run() -> None:
         try:
-            outcome.append(Success(apply(exercise, answer, inputs, seed)))
+            outcome.append(Success(work()))
         except OutOfTime:
             pass
         except BaseException as error:  # whatever the learner's code raises, SystemExit too, becomes a sentence
             outcome.append(Failure(describe_error(answer, error)))
 
-    thread = threading.Thread(target=work, daemon=True)
+    thread = threading.Thread(target=run, daemon=True)
     thread.start()
     try:
-        wait_for(thread)
+        wait_for(thread, seconds)
     finally:
         stop(thread)
     if outcome:
         return outcome[0]
-    return Failure(f"Your function was cut off after {SECONDS:g} seconds. Is there a loop that never ends?")
+    return Failure(f"Your {kind_of(answer)} was cut off after {seconds:g} seconds. Is there a loop that never ends?")
 
 
-def wait_for(thread: threading.Thread) -> None:
+def wait_for(thread: threading.Thread, seconds: float) -> None:
     """Return when the thread has ended, or has used up its time."""
     began, imported, last = time.monotonic(), 0.0, time.monotonic()
     while True:
@@ -125,7 +133,7 @@ def wait_for(thread: threading.Thread) -> None:
             imported += now - last
         last = now
         waited = now - began - imported
-        if waited > SECONDS and (waited > WAITING * SECONDS or processor_time(thread, waited) > SECONDS):
+        if waited > seconds and (waited > WAITING * seconds or processor_time(thread, waited) > seconds):
             return
 
 
@@ -190,15 +198,47 @@ def ending_at_every_line(thread: threading.Thread) -> Iterator[None]:
         monitoring.free_tool_id(tool)
 
 
-def describe_error(answer: Callable, error: BaseException) -> str:
+def describe_error(answer: Any, error: BaseException) -> str:
     """The learner's own error at their line, without a line of ours."""
-    file = getattr(getattr(answer, "__code__", None), "co_filename", None)
-    theirs = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
+    files = {code.co_filename for code in codes_of(answer)}
+    theirs = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename in files]
     words = f"{type(error).__name__}: {error}".strip().rstrip(":")
     if isinstance(error, TypeError) and not theirs:
-        return f"Your function could not be called as the exercise says: {words}"
+        return f"Your {kind_of(answer)} could not be called as the exercise says: {words}"
     if not theirs:
         return words
     frame = theirs[-1]
     source = linecache.getline(frame.filename, frame.lineno).strip()
     return f"{words}\nat line {frame.lineno} of your cell: {source}" if source else words
+
+
+def kind_of(answer: Any) -> str:
+    return "class" if isinstance(answer, type) else "function"
+
+
+def codes_of(answer: Any) -> list[CodeType]:
+    """The code of a function, or of a class's own methods and of the functions of the same notebook that they name.
+
+    What is built may stand in several cells, each of which is a file to Python.
+    """
+    functions = (
+        [answer] if hasattr(answer, "__code__") else own_methods(answer if isinstance(answer, type) else type(answer))
+    )
+    found: dict[CodeType, None] = {}
+    while functions:
+        function = functions.pop()
+        code = getattr(function, "__code__", None)
+        if code is None or code in found:
+            continue
+        found[code] = None
+        names = getattr(function, "__globals__", {})
+        for value in (names.get(name) for name in code.co_names):
+            if getattr(value, "__module__", None) == getattr(function, "__module__", ""):
+                functions += own_methods(value) if isinstance(value, type) else [value]
+    return list(found)
+
+
+def own_methods(kind: type) -> list[Any]:
+    """The functions that a class itself defines."""
+    values = [getattr(value, "__func__", value) for value in vars(kind).values()]
+    return [value for value in values if hasattr(value, "__code__")]

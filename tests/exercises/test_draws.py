@@ -18,14 +18,14 @@ from torchrl.modules import MLP, EGreedyModule, QValueActor
 
 from course_utils.exercises.catalogue import exercises_of
 from course_utils.exercises.drawn import endings, mixed, rollout, whole
-from course_utils.exercises.exercise import Draw
+from course_utils.exercises.exercise import Draw, Exercise
 from course_utils.exercises.probing import numbers, tensors
 
 DRAWN = [
     exercise
     for number in range(8)
     for exercise in exercises_of(f"{number:02}").values()
-    if exercise.draw and exercise.draw(Draw(0))
+    if isinstance(exercise, Exercise) and exercise.draw and exercise.draw(Draw(0))
 ]
 # Sizes that the text or the environment fixes, by exercise.
 CARTPOLE = {2: "its actions, and their values", 4: "its observation"}

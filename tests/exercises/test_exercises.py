@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import functools
 import itertools
+import linecache
 import re
 import time
 
@@ -18,21 +20,34 @@ from course_utils import check
 from course_utils.exercises import checking, judging, running
 from course_utils.exercises.catalogue import exercises_of
 from course_utils.exercises.comparing import difference
-from course_utils.exercises.exercise import Draw, Exercise, Mutant
+from course_utils.exercises.exercise import Build, Draw, Exercise, Mutant
 from course_utils.exercises.judging import judge
 from course_utils.exercises.running import call
 from tools import misconceptions
 from tools import notebooks as builder
 
-EXERCISES = [exercise for lesson in builder.lessons() for exercise in exercises_of(lesson.stem[:2]).values()]
+ALL = [exercise for lesson in builder.lessons() for exercise in exercises_of(lesson.stem[:2]).values()]
+EXERCISES = [exercise for exercise in ALL if isinstance(exercise, Exercise)]
+BUILDS = [build for build in ALL if isinstance(build, Build)]
 MUTANTS = [(exercise, mutant) for exercise in EXERCISES for mutant in exercise.mutants]
+MUTANTS_OF_BUILDS = [(build, mutant) for build in BUILDS for mutant in build.mutants]
 
 
-def lesson_cell(number: str, tag: str) -> str:
-    for lesson in builder.lessons():
-        for cell in jupytext.read(lesson, fmt="py:percent").cells:
-            if tag in cell.metadata.get("tags", []) and f'check("{number}"' in cell.source:
-                return cell.source
+@functools.cache
+def cells_of(lesson: str) -> list:
+    return jupytext.read(next(path for path in builder.lessons() if path.stem[:2] == lesson), fmt="py:percent").cells
+
+
+def lesson_cells(number: str, tag: str) -> str:
+    """The cells of this tag under the exercise's heading, up to the one that calls its check, as one."""
+    found, inside = [], False
+    for cell in cells_of(number.split(".")[0].zfill(2)):
+        if cell.cell_type == "markdown" and re.search("^##", cell.source, flags=re.MULTILINE):
+            inside = f"### Exercise {number}:" in cell.source
+        elif inside and tag in cell.metadata.get("tags", []):
+            found.append(cell.source)
+            if f'check("{number}"' in cell.source:
+                return "\n".join(found)
     raise LookupError(f"no {tag} cell for {number}")
 
 
@@ -51,10 +66,10 @@ def by_number(value):
 @pytest.mark.parametrize("exercise", EXERCISES, ids=by_number)
 class TestEveryExercise:
     def test_the_stub_is_not_attempted(self, exercise):
-        assert run_cell(lesson_cell(exercise.number, "exercise")).status == "not attempted"
+        assert run_cell(lesson_cells(exercise.number, "exercise")).status == "not attempted"
 
     def test_the_solution_of_the_lesson_is_correct(self, exercise):
-        result = run_cell(lesson_cell(exercise.number, "solution"))
+        result = run_cell(lesson_cells(exercise.number, "solution"))
         assert (result.status, result.feedback) == ("correct", exercise.tests)
 
     def test_a_right_answer_written_otherwise_is_correct(self, exercise):
@@ -105,6 +120,118 @@ class TestEveryExercise:
 @pytest.mark.parametrize(("exercise", "mutant"), MUTANTS, ids=by_number)
 def test_each_mutant_gets_its_own_sentence(exercise, mutant):
     assert judge(exercise, mutant.answer) == ("not yet", mutant.sentence)
+
+
+@pytest.mark.parametrize("build", BUILDS, ids=by_number)
+class TestEveryBuild:
+    def test_the_skeleton_is_not_attempted(self, build):
+        assert run_cell(lesson_cells(build.number, "exercise")).status == "not attempted"
+
+    def test_the_solution_of_the_lesson_is_correct(self, build):
+        result = run_cell(lesson_cells(build.number, "solution"))
+        assert (result.status, result.feedback) == ("correct", build.tests)
+
+    def test_right_answers_written_otherwise_are_correct(self, build):
+        answers = [build.reference, *OTHERWISE[build.number]]
+        assert len(answers) >= 3
+        assert [judge(build, answer) for answer in answers] == [("correct", build.tests)] * len(answers)
+
+    def test_there_are_at_least_five_mutants_with_sentences_of_their_own(self, build):
+        sentences = [mutant.sentence for mutant in build.mutants]
+        assert len(set(sentences)) == len(sentences) >= 5
+
+    @pytest.mark.parametrize("garbage", [None, ..., 3, "text", [], torch.zeros(2)], ids=repr)
+    def test_garbage_gets_a_sentence(self, build, garbage):
+        status, feedback = judge(build, garbage)
+        assert status in ("not attempted", "not yet") and feedback
+
+    def test_functions_and_classes_that_give_garbage_get_a_sentence(self, build):
+        for value in (None, "text", torch.zeros(3, 3, 3), object()):
+            status, feedback = judge(build, lambda *inputs, value=value, **named: value if inputs or named else None)
+            assert status in ("not yet", "could not run") and feedback
+        status, feedback = judge(
+            build, type("Empty", (), {"__init__": lambda self, *inputs, **named: setattr(self, "x", 1)})
+        )
+        assert status in ("not yet", "could not run") and feedback
+
+    def test_an_error_is_shown_with_its_line_and_nothing_of_ours(self, build):
+        def answer(*inputs, **named):
+            return "word".no_such_thing
+
+        status, feedback = judge(build, answer)
+        assert status == "could not run"
+        assert 'return "word".no_such_thing' in feedback
+        assert "Traceback" not in feedback and "running.py" not in feedback
+
+
+@pytest.mark.parametrize(("build", "mutant"), MUTANTS_OF_BUILDS, ids=by_number)
+def test_each_mutant_of_a_build_gets_its_own_sentence(build, mutant):
+    status, feedback = judge(build, mutant.answer)
+    assert status == "not yet" and mutant.sentence in feedback
+
+
+class Counter:
+    def count(self, words):
+        return len(words)
+
+
+def counts(answer, draw):
+    words = ["word"] * int(draw.integers(1, 5))
+    return "" if answer().count(words) == len(words) else "Count all words."
+
+
+COUNTS = Build("1.1", "fine", Counter, counts, seconds=0.3)
+
+
+class TestBuilds:
+    def test_what_is_built_is_judged_in_use(self):
+        assert judge(COUNTS, Counter) == ("correct", "fine")
+        assert judge(COUNTS, lambda: [1]) == ("not yet", "Count all words.")
+
+    def test_a_skeleton_is_not_attempted(self):
+        class Skeleton:
+            def __init__(self):
+                self.given = 1
+
+            def count(self, words): ...
+
+        assert judge(COUNTS, Skeleton)[0] == "not attempted"
+        assert judge(COUNTS, type("Empty", (), {}))[0] == "not attempted"
+
+    def test_a_class_of_an_init_alone_is_an_attempt(self):
+        class Mine(Counter):
+            def __init__(self):
+                self.given = 1
+
+        assert judge(COUNTS, Mine)[0] == "correct"
+
+    def test_an_error_is_shown_at_its_line_wherever_in_the_notebook_it_is(self):
+        space = {"__name__": "__main__"}
+        cells = [
+            "def helper(words):\n    return words.lenght()",
+            "class Mine:\n    def count(self, words): return helper(words)",
+        ]
+        for place, cell in enumerate(cells):
+            name = f"<cell {place}>"
+            linecache.cache[name] = (len(cell), None, cell.splitlines(True), name)
+            exec(compile(cell, name, "exec"), space)
+        status, feedback = judge(COUNTS, space["Mine"])
+        assert status == "could not run"
+        assert feedback.endswith("at line 2 of your cell: return words.lenght()")
+
+    def test_what_never_ends_is_cut_off(self):
+        class Mine:
+            def count(self, words):
+                while True:
+                    words = list(words)
+
+        assert judge(COUNTS, Mine) == (
+            "could not run",
+            "Your class was cut off after 0.3 seconds. Is there a loop that never ends?",
+        )
+
+    def test_an_object_in_the_place_of_the_class_is_told(self):
+        assert judge(COUNTS, Counter()) == ("not yet", "Give the class itself, without calling it: this is a Counter.")
 
 
 ONES = Exercise("1.1", "fine", torch.ones_like, lambda draw: {"x": 1 + draw.normal(3).abs()}, [])
@@ -171,7 +298,7 @@ def test_checking_leaves_the_random_state_alone():
     assert torch.equal(torch.rand(3), expected)
 
 
-BUILDS = Exercise(
+BUILDER = Exercise(
     "1.3",
     "fine",
     lambda scale: lambda x: scale * x,
@@ -182,14 +309,14 @@ BUILDS = Exercise(
 
 
 def test_answers_that_build_something_are_judged_by_what_it_does():
-    assert judge(BUILDS, lambda scale: lambda x: x * scale)[0] == "correct"
-    assert judge(BUILDS, lambda scale: lambda x: x + scale) == ("not yet", "Multiply, do not add.")
-    assert "returned a float, which cannot be used" in judge(BUILDS, lambda scale: scale)[1]
+    assert judge(BUILDER, lambda scale: lambda x: x * scale)[0] == "correct"
+    assert judge(BUILDER, lambda scale: lambda x: x + scale) == ("not yet", "Multiply, do not add.")
+    assert "returned a float, which cannot be used" in judge(BUILDER, lambda scale: scale)[1]
 
     def forgets(scale):
         scale * 2
 
-    assert "Is the `return` missing?" in judge(BUILDS, forgets)[1]
+    assert "Is the `return` missing?" in judge(BUILDER, forgets)[1]
 
 
 def test_a_module_in_the_place_of_the_function_that_builds_it_is_told():
