@@ -72,6 +72,8 @@ def lessons() -> list[Path]:
 def course_of(lesson: Path) -> dict:
     """The `course` entry in the lesson's header: title, objectives, prerequisites, minutes.
 
+    The minutes are those of `reading`, of the `exercises`, and of the `short` path: what the next lessons need.
+
     Raises:
         LessonError: the header or one of its entries is missing.
     """
@@ -82,20 +84,26 @@ def course_of(lesson: Path) -> dict:
     return course
 
 
+def minutes_of(course: dict) -> int:
+    """What a lesson takes with all its exercises."""
+    return course["minutes"]["reading"] + course["minutes"]["exercises"]
+
+
 def course_map(folder: str = "notebooks/") -> str:
     """The table of lessons, from their headers, with links into `folder`, and to Colab where that can fetch them."""
     published = publication()
     on_colab = published is not None and published.colab("") is not None
-    head, rule, last = ("| lesson | what you will learn | minutes |", "| --- | --- | --- |", "| | all together | {} |")
-    rows, total = [head + " |" * on_colab, rule + " --- |" * on_colab], 0
+    head, rule = "| lesson | what you will learn | minutes | short path |", "| --- | --- | --- | --- |"
+    rows, total, shortest = [head + " |" * on_colab, rule + " --- |" * on_colab], 0, 0
     for lesson in lessons():
         course = course_of(lesson)
-        minutes = sum(course["minutes"].values())
-        total += minutes
+        minutes = minutes_of(course)
+        short = course["minutes"].get("short", minutes)
+        total, shortest = total + minutes, shortest + short
         link = f"[{lesson.stem[:2]} {course['title']}]({folder}{lesson.stem}.ipynb)"
-        row = f"| {link} | {course['objectives'][0]} | {minutes} |"
+        row = f"| {link} | {course['objectives'][0]} | {minutes} | {short} |"
         rows.append(row + (f" [Colab]({published.colab(lesson.stem)}) |" if on_colab else ""))
-    return "\n".join([*rows, last.format(total) + " |" * on_colab]) + "\n"
+    return "\n".join([*rows, f"| | all together | {total} | {shortest} |" + " |" * on_colab]) + "\n"
 
 
 def anchor(heading: str) -> str:

@@ -59,8 +59,18 @@ def header(stem: str, course: dict) -> str:
         f"{badge_line}"
         f"**You will learn to**\n\n{objectives}\n\n"
         f"**You need** {course['prerequisites']}.\n\n"
-        f"**Time** {minutes['reading']} minutes to read and run, {minutes['exercises']} for the exercises.\n\n"
+        f"**Time** {minutes['reading']} minutes to read and run, {minutes['exercises']} for the exercises."
+        f"{short_path(minutes)}\n\n"
         f"New words are explained in the [glossary]({glossary_link()})."
+    )
+
+
+def short_path(minutes: dict) -> str:
+    if "short" not in minutes:
+        return ""
+    return (
+        f" The short path, which is all that the next lessons need, takes {minutes['short']}: it passes over the "
+        "sections marked *deeper*, and over exercises as you like."
     )
 
 

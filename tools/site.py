@@ -29,7 +29,7 @@ HOME = "index.md"
 NOWHERE = "not-on-the-site"
 LINK = re.compile(r"(?<=\]\()[^()\s]+(?=\))")
 PICTURE = re.compile(r"!\[([^\]]*)\]\((data:[^)]+)\)")
-MINUTES = re.compile(r"^(#+ .+?)  \(((?:about )?\d+ min.*)\)$", re.MULTILINE)
+MINUTES = re.compile(r"^(#+ .+?)  \(((?:about )?\d+ min[^)]*)\)( \(deeper\))?$", re.MULTILINE)
 BOX = re.compile(r"^- \[ \] ", re.MULTILINE)
 FORM = re.compile(r"# @title (.+)\n")
 
@@ -77,7 +77,7 @@ def readable(text: str) -> str:
     that are written into the text become HTML, because Sphinx wants a file for each; a box to tick on paper is drawn,
     because a form's would need a name of its own.
     """
-    text = MINUTES.sub(r'\1\n\n<p class="minutes">\2</p>\n', text)
+    text = MINUTES.sub(r'\1\3\n\n<p class="minutes">\2</p>\n', text)
     text = PICTURE.sub(r'<img src="\2" alt="\1">', text)
     return BOX.sub("- ☐ ", text)
 

@@ -12,6 +12,7 @@ import pytest
 from claims import CLAIMS
 
 from tools import notebooks as builder
+from tools.course import minutes_of
 
 LESSONS = builder.lessons()
 
@@ -86,19 +87,27 @@ def test_prerequisites_name_earlier_lessons_only(lesson):
 
 
 @pytest.mark.parametrize("lesson", LESSONS[1:], ids=lambda path: path.stem)
-def test_each_lesson_has_at_least_four_exercises_and_at_most_one_prediction(lesson):
+def test_each_lesson_has_at_least_four_exercises_at_most_one_prediction_and_ends_in_a_build(lesson):
     from course_utils.exercises.catalogue import exercises_of
+    from course_utils.exercises.exercise import Build
 
-    exercises = exercises_of(lesson.stem[:2]).values()
+    *exercises, last = exercises_of(lesson.stem[:2]).values()
     assert len(exercises) >= 4
     assert sum(exercise.draw is None for exercise in exercises) <= 1
+    assert isinstance(last, Build)
+
+
+@pytest.mark.parametrize("lesson", LESSONS[1:], ids=lambda path: path.stem)
+def test_the_short_path_is_25_minutes_or_less_and_what_it_leaves_out_is_marked(lesson):
+    assert builder.course_of(lesson)["minutes"]["short"] <= 25
+    assert re.search(r"^## .*\(deeper\)$", prose(lesson), re.MULTILINE)
 
 
 @pytest.mark.parametrize("lesson", LESSONS, ids=lambda path: path.stem)
 def test_minutes_run_upward_and_a_lesson_ends_with_what_was_learned(lesson):
-    minutes = [int(number) for number in re.findall(r"^## .*\(about (\d+) min to here\)$", prose(lesson), re.MULTILINE)]
+    minutes = [int(number) for number in re.findall(r"^## .*\(about (\d+) min to here\)", prose(lesson), re.MULTILINE)]
     assert len(minutes) >= 3 and minutes == sorted(minutes)
-    assert minutes[-1] <= sum(builder.course_of(lesson)["minutes"].values())
+    assert minutes[-1] <= minutes_of(builder.course_of(lesson))
     assert "## What you can do now" in prose(lesson) and "**Try next:**" in prose(lesson)
 
 
@@ -112,4 +121,4 @@ def test_the_minutes_of_the_exercises_add_up(lesson):
 def test_the_time_markers_rise_to_no_more_than_the_whole(lesson):
     markers = list(map(int, re.findall(r"\(about (\d+) min to here\)", prose(lesson))))
     assert markers == sorted(markers) and len(markers) >= 4
-    assert markers[-1] <= sum(builder.course_of(lesson)["minutes"].values())
+    assert markers[-1] <= minutes_of(builder.course_of(lesson))

@@ -86,9 +86,12 @@ def test_without_an_address_words_that_linked_to_what_is_no_page_are_words(monke
 
 
 def test_minutes_stand_below_their_heading():
-    page = site.readable("## Look  (about 3 min to here)\nfirst\n### Try it  (4 min)\n## f(x) and (more)")
+    page = site.readable(
+        "## Look  (about 3 min to here)\nfirst\n### Try it  (4 min)\n## f(x) and (more)\n"
+        "## Far  (about 9 min to here) (deeper)"
+    )
     headings = [line for line in page.splitlines() if line.startswith("#")]
-    assert headings == ["## Look", "### Try it", "## f(x) and (more)"]
+    assert headings == ["## Look", "### Try it", "## f(x) and (more)", "## Far (deeper)"]
     assert "about 3 min to here" in page and "\n\nfirst" in page
 
 
