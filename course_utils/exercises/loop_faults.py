@@ -165,9 +165,9 @@ def what_is_learned_from(seen: Watched, asked: Asked) -> Iterator[Fault]:
     if not losses or not samples:
         return
     drawn, collected = rows_in(samples), rows_in(seen.of("collect"))
-    beside = [note for note in losses if not any(row in drawn for row in note.rows)]
+    beside = [note for note in losses if any(row not in drawn for row in note.rows)]
     played = [note for note in beside if all(row in collected for row in note.rows)]
-    if played and len(played) == len(losses):
+    if len(played) > len(losses) / 2:
         yield Fault(
             "The loss is given the batch just collected, not a sample: what the buffer draws is not learned from. "
             "Use `loss_module(buffer.sample())`.",
@@ -217,7 +217,7 @@ def backward(seen: Watched, asked: Asked) -> Iterator[Fault]:
             "Your loop never calls `backward`: the loss is computed, and no gradient of it.",
             "backward",
         )
-    elif backs and all(note.idle for note in backs):
+    elif backs and all(note.idle and not note.wrong for note in backs):
         yield Fault(
             "`backward` ran, but no gradient reached any weight: the loss was cut off from the network. `detach`, "
             "`item`, `torch.no_grad` and a new tensor made of numbers do that.",
@@ -281,11 +281,11 @@ def without_gradient(seen: Watched, steps: list[Note]) -> Iterator[Fault]:
     erased, early = [], []
     for note in real:
         before = since(seen, note, "backward", "step")
-        if before and before[0].kind == "backward":
-            if note.idle and any(one.kind == "zero_grad" and one.trained & before[0].trained for one in before):
-                erased.append(note)
-        elif any(one.kind == "loss" and not one.idle for one in before) and next_is_backward(seen, note):
+        if any(one.kind == "loss" and not one.idle for one in before) and next_is_backward(seen, note):
             early.append(note)
+        elif note.idle and before and before[0].kind == "backward":
+            if any(one.kind == "zero_grad" and one.trained & before[0].trained for one in before):
+                erased.append(note)
     if len(erased) > len(real) / 2:
         yield Fault(
             "`zero_grad` stands between `backward` and `step`: the gradient is gone before the optimiser uses it. Call "
@@ -297,6 +297,7 @@ def without_gradient(seen: Watched, steps: list[Note]) -> Iterator[Fault]:
             "The optimiser steps before `backward`: it has no gradient yet, or that of the update before. First "
             "`backward`, then `step`.",
             notes=tuple(early),
+            certain=True,
         )
 
 
@@ -408,16 +409,18 @@ def players(seen: Watched, asked: Asked) -> Iterator[Fault]:
     if others and len(others) == len(later):
         weights = [note.weights for note in seen.of("collect") if note.players == others[-1].players]
         if len(weights) > 1 and len(set(weights)) == 1:
-            collector = others[-1].part
-            if isinstance(collector, BaseCollector) and plays_a_copy(collector, trained):
+            if any(others[-1].part is one for one in seen.copies):
                 yield NO_SYNC
             else:
                 yield Fault(
                     "The network you train is not the one that plays: the weights that choose the actions never "
-                    "moved. Give the loss and whoever plays the same network.",
+                    "moved. Give the loss and whoever plays the same network; to a collector that plays a copy, send "
+                    "the new weights with `update_policy_weights_()`.",
                     notes=tuple(others),
                 )
-    elif any(far_away(note.part) for note in seen.of("collect")) and not seen.of("sync"):
+    elif any(note.part is one and not note.players for note in seen.of("collect") for one in seen.copies) and not (
+        seen.of("sync")
+    ):
         yield NO_SYNC
 
 
@@ -426,17 +429,6 @@ NO_SYNC = Fault(
     "update. Call `collector.update_policy_weights_()` after the updates of each turn.",
     "sync",
 )
-
-
-def plays_a_copy(collector: BaseCollector, trained: frozenset[int]) -> bool:
-    """Was it handed the trained policy, or only a factory, so that what plays is a copy?"""
-    policy = getattr(collector, "_orig_policy", None)
-    return policy is None or bool({weight.data_ptr() for weight in policy.parameters()} & trained)
-
-
-def far_away(part: Any) -> bool:
-    """A collector with workers whose policies were built by a factory: they do not share weights with ours."""
-    return "Multi" in type(part).__name__ and any(getattr(part, "policy_factory", None) or ())
 
 
 def target(seen: Watched, asked: Asked) -> Iterator[Fault]:
@@ -593,8 +585,11 @@ def shutdown(seen: Watched, asked: Asked) -> Iterator[Fault]:
             "it when the loop is over.",
             "shutdown",
         )
-    early = [note for note in seen.of("shutdown") if any(one.kind == "collect" and one.part is note.part
-             for one in seen.notes[note.place :])]
+    early = [
+        note
+        for note in seen.of("shutdown")
+        if any(one.kind == "collect" and one.part is note.part for one in seen.notes[note.place :])
+    ]
     if early:
         yield Fault(
             "`collector.shutdown()` is called while the collector still collects. Call it when the loop is over.",

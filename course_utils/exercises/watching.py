@@ -93,6 +93,7 @@ class Watched:
         online: the weights that each loss module trains, by its `id`; those that never ask for a gradient left out.
         targets: the weights of its target networks, likewise.
         noise: the modules whose noise chose actions while frames were collected.
+        copies: the collectors that made a policy of their own, by a factory.
     """
 
     notes: list[Note] = field(default_factory=list)
@@ -100,6 +101,7 @@ class Watched:
     online: dict[int, frozenset[int]] = field(default_factory=dict)
     targets: dict[int, frozenset[int]] = field(default_factory=dict)
     noise: list[Any] = field(default_factory=list)
+    copies: list[Any] = field(default_factory=list)
 
     def of(self, *kinds: str) -> list[Note]:
         return [note for note in self.notes if note.kind in kinds]
@@ -214,6 +216,14 @@ class NoteTaker:
         self.known_values[id(module)] = values_of(module)
 
     # Collect
+
+    def around_making(self, original: Callable) -> Callable:
+        def __init__(collector: BaseCollector, *args: Any, **options: Any) -> None:
+            if self.here() and options.get("policy_factory") is not None:
+                self.seen.copies.append(collector)
+            original(collector, *args, **options)
+
+        return __init__
 
     def around_batches(self, original: Callable) -> Callable:
         def batches(collector: BaseCollector) -> Iterator[Any]:
@@ -378,11 +388,13 @@ class NoteTaker:
             if not self.here():
                 return original(*args, **options)
             self.changed_after_step()
-            before = {
-                name: weight.grad.clone() for name, weight in self.weights.items() if not empty(weight.grad)
-            }
+            before = {name: weight.grad.clone() for name, weight in self.weights.items() if not empty(weight.grad)}
             self.used &= before.keys()
-            result = original(*args, **options)
+            try:
+                result = original(*args, **options)
+            except Exception as error:
+                self.note("backward", idle=True, wrong=f"{type(error).__name__}: {error}")
+                raise
             reached = [
                 weight
                 for name, weight in self.weights.items()
@@ -509,6 +521,7 @@ class NoteTaker:
 
     def wrappers(self) -> Iterator[tuple[type, str, Callable]]:
         """Base class, method and wrapper: for every class of the family that has a method of its own."""
+        yield BaseCollector, "__init__", self.around_making
         yield BaseCollector, "__iter__", self.around_batches
         yield EnvBase, "rollout", self.around_rollout
         yield EnvBase, "step", self.around_env_step
