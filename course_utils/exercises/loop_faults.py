@@ -283,9 +283,8 @@ def without_gradient(seen: Watched, steps: list[Note]) -> Iterator[Fault]:
         before = since(seen, note, "backward", "step")
         if any(one.kind == "loss" and not one.idle for one in before) and next_is_backward(seen, note):
             early.append(note)
-        elif note.idle and before and before[0].kind == "backward":
-            if any(one.kind == "zero_grad" and one.trained & before[0].trained for one in before):
-                erased.append(note)
+        elif note.idle and any(one.kind == "zero_grad" and one.trained & before[0].trained for one in before):
+            erased.append(note)
     if len(erased) > len(real) / 2:
         yield Fault(
             "`zero_grad` stands between `backward` and `step`: the gradient is gone before the optimiser uses it. Call "
@@ -446,11 +445,9 @@ def target(seen: Watched, asked: Asked) -> Iterator[Fault]:
     early = []
     for note in targets:
         before = since(seen, note, "target", "step")
-        if not note.by_hand and any(one.kind in ("backward", "loss") and not one.idle for one in before):
-            if not before or before[0].kind != "step":
-                early.append(note)
-            elif any(one.kind == "backward" for one in before):
-                early.append(note)
+        kinds = [one.kind for one in before if not one.idle]
+        if not note.by_hand and ("backward" in kinds or "loss" in kinds and kinds[0] != "step"):
+            early.append(note)
     if early and real and len(early) > len(targets) / 2:
         yield Fault(
             "The target network follows before the optimiser has moved the network: it lags one update behind. Call "

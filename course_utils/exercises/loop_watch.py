@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from course_utils.exercises.loop_faults import Asked, Fault, faults
-from course_utils.exercises.running import OutOfTime, describe_error, stop, wait_for
+from course_utils.exercises.running import Failure, limited
 from course_utils.exercises.tiny_parts import TinyParts
 from course_utils.exercises.undisturbed import undisturbed
 from course_utils.exercises.watching import Note, Watched, watching
@@ -71,26 +70,12 @@ def run_watched(
     loop: Callable[..., Any], arguments: dict[str, Any], parts: list[Any], seconds: float
 ) -> tuple[Watched, str]:
     """What was seen, and why the loop did not come to its end; empty where it did."""
-    outcome: list[str] = []
     kept: list[Watched] = []
 
     def work() -> None:
-        try:
-            with watching(parts) as seen:
-                kept.append(seen)
-                loop(**arguments)
-            outcome.append("")
-        except OutOfTime:
-            pass
-        except BaseException as error:  # whatever the learner's code raises becomes a sentence
-            outcome.append(describe_error(loop, error))
+        with watching(parts) as seen:
+            kept.append(seen)
+            loop(**arguments)
 
-    thread = threading.Thread(target=work, daemon=True)
-    thread.start()
-    try:
-        wait_for(thread, seconds)
-    finally:
-        stop(thread)
-    seen = kept[0] if kept else Watched()
-    cut = f"Your loop was cut off after {seconds:g} seconds. Does it never end?"
-    return seen, outcome[0] if outcome else cut
+    outcome = limited(work, loop, seconds)
+    return kept[0] if kept else Watched(), outcome.words if isinstance(outcome, Failure) else ""

@@ -38,7 +38,7 @@ SPELLINGS = ("env", "actor", "egreedy", "policy", "collector", "buffer", "loss_m
 
 
 class Walk(EnvBase):
-    """A walk of a few steps to the left or right, from a random place; it ends at the rim, or is cut after six steps."""
+    """A walk of a few steps to the left or right, from a random place; it ends at the rim, or is cut after six."""
 
     def __init__(self) -> None:
         super().__init__(batch_size=[])

@@ -14,9 +14,11 @@ COLOURS = {
     **dict.fromkeys(("loss", "zero_grad", "backward", "clip", "step"), PALETTE["green"]),
     **dict.fromkeys(("target", "epsilon", "sync", "shutdown"), PALETTE["purple"]),
 }
-ORDER = tuple(
-    "collect store epsilon sample loss zero_grad backward clip step target sync shutdown".split()
-)  # in which a missing one is put in
+# In this order a missing one is put in.
+ORDER = ("collect", "store", "epsilon", "sample", "loss", "zero_grad", "backward", "clip", "step", "target") + (
+    "sync",
+    "shutdown",
+)
 ROWS = 8  # so many turns are shown, and the last one
 LONGEST = 8  # things that repeat side by side are looked for up to this length
 

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 import torch
-from tensordict.nn import TensorDictModule, TensorDictSequential
+from tensordict.nn import TensorDictModule
 from torchrl.collectors import BaseCollector, Collector
 from torchrl.data import (
     Categorical,
@@ -19,8 +19,8 @@ from torchrl.data import (
 )
 from torchrl.envs import EnvBase
 from torchrl.envs.utils import ExplorationType, set_exploration_type, step_mdp
-from torchrl.modules import EGreedyModule, MLP, ProbabilisticActor, QValueActor, ValueOperator
-from torchrl.objectives import ClipPPOLoss, DDPGLoss, DQNLoss, HardUpdate, SoftUpdate
+from torchrl.modules import MLP, ProbabilisticActor, QValueActor, ValueOperator
+from torchrl.objectives import ClipPPOLoss, DQNLoss, HardUpdate, SoftUpdate
 from torchrl.objectives.value import GAE
 
 from course_utils import watch_loop
