@@ -398,12 +398,7 @@ def players(seen: Watched, asked: Asked) -> Iterator[Fault]:
     if not trained:
         return
     first = steps[0].place
-    used = learned_rows(seen)
-    later = [
-        note
-        for note in seen.notes[first:]
-        if note.kind == "collect" and note.players and (not note.rows or not used or set(note.rows) & used)
-    ]
+    later = [note for note in seen.notes[first:] if note.kind == "collect" and note.players]
     others = [note for note in later if not note.players & trained]
     if others and len(others) == len(later):
         weights = [note.weights for note in seen.of("collect") if note.players == others[-1].players]
@@ -460,10 +455,10 @@ def target(seen: Watched, asked: Asked) -> Iterator[Fault]:
             "`optimiser.step()`.",
             notes=tuple(targets[:1]),
         )
-    elif asked.whole and targets and len(targets) != len(real):
+    elif asked.whole and targets and len(targets) not in (len(real), len(seen.of("collect"))):
         yield Fault(
             f"The target network followed {times(len(targets))}, and the optimiser made {counted(len(real), 'step')}. "
-            "Let it follow once after each.",
+            "Let it follow once after each, or once after the updates of each batch.",
             notes=tuple(targets),
         )
 
@@ -552,10 +547,9 @@ def counts(seen: Watched, asked: Asked) -> Iterator[Fault]:
 
 def evaluation(seen: Watched, asked: Asked) -> Iterator[Fault]:
     """Frames that nobody learns from were played to judge; those are not to explore, and not to be stored."""
-    used = learned_rows(seen)
-    judged = [note for note in seen.of("collect") if note.rows and note.players and not set(note.rows) & used]
-    trained = [note for note in seen.of("collect") if note.rows and set(note.rows) & used]
-    exploring = [note for note in judged if note.explores]
+    used = seen.rows_used()
+    trained = [note for note in seen.of("collect") if note.rows and not used.isdisjoint(note.rows)]
+    exploring = [note for note in seen.of("evaluate") if note.explores]
     if exploring and trained:
         yield Fault(
             f"You evaluate with exploration: {counted(sum(note.frames for note in exploring), 'frame')} that nobody "
@@ -635,11 +629,6 @@ def next_is_backward(seen: Watched, note: Note) -> bool:
 
 def rows_in(notes: list[Note]) -> Counter:
     return Counter(row for note in notes for row in note.rows or ())
-
-
-def learned_rows(seen: Watched) -> set[int]:
-    """The frames that were stored, or that a loss has seen."""
-    return set(rows_in(seen.of("store"))) | set(rows_in([note for note in seen.of("loss") if not note.idle]))
 
 
 def on_policy(seen: Watched) -> bool:

@@ -14,19 +14,24 @@ from course_utils.exercises.watching import Note, Watched, watching
 from course_utils.views.display import View
 from course_utils.views.timeline import Moment, timeline
 
-COUNTED = ("collect", "store", "sample", "epsilon")
+COUNTED = ("collect", "evaluate", "store", "sample", "epsilon")
 
 
 class Loop(View):
-    """What was seen of a loop: `.faults` are the sentences, what hurts most first; `.notes` is what happened."""
+    """What was seen of a loop.
+
+    `.faults` are the sentences, what hurts most first; `.notes` is what happened, `.rows` the
+    picture as text.
+    """
 
     def __init__(self, notes: list[Note], found: Sequence[Fault], stopped: str = "") -> None:
         self.notes, self.faults = notes, [fault.sentence for fault in found]
         wrong = {id(note) for fault in found for note in fault.notes}
         moments = [Moment(note.kind, words_of(note), "wrong" if id(note) in wrong else "") for note in notes]
         missing = [fault.missing for fault in found if fault.missing and fault.missing not in {n.kind for n in notes}]
-        self.picture = timeline(moments, [*filter(None, [stopped]), *self.faults], missing)
-        super().__init__(self.picture.html, self.picture.text)
+        picture = timeline(moments, [*filter(None, [stopped]), *self.faults], missing)
+        super().__init__(picture.html, picture.text)
+        self.rows = picture.text.split("\n- ")[0]
 
 
 def words_of(note: Note) -> str:

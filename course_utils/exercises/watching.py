@@ -52,7 +52,7 @@ class Note:
     """One thing that happened.
 
     Attributes:
-        kind: collect, store, sample, loss, zero_grad, backward, clip, step, target, epsilon, sync or shutdown.
+        kind: collect, evaluate, store, sample, loss, zero_grad, backward, clip, step, target, epsilon, sync, shutdown.
         part: what did it: the collector or environment, buffer, loss module, optimiser ...
         frames: how many frames it was about; for `epsilon`, how many frames it was told of.
         rows: one number for each frame, the same for the same observation; None where frames have none.
@@ -67,6 +67,7 @@ class Note:
         idle: a step found no gradient at all; a target update or a `backward` changed nothing.
         by_hand: noticed afterwards, by its effect.
         wrong: what an attempt failed with, such as a sample from an empty buffer.
+        single: a frame that the loop stepped itself; such frames are put together where nothing was learned between.
         place: among all notes.
         turn: how many batches had been collected by then.
     """
@@ -86,6 +87,7 @@ class Note:
     idle: bool = False
     by_hand: bool = False
     wrong: str = ""
+    single: bool = False
     place: int = 0
     turn: int = 0
 
@@ -112,6 +114,10 @@ class Watched:
 
     def of(self, *kinds: str) -> list[Note]:
         return [note for note in self.notes if note.kind in kinds]
+
+    def rows_used(self) -> set[int]:
+        """The frames that were stored, or that a loss has seen."""
+        return {row for note in self.of("store", "loss") if not note.idle for row in note.rows or ()}
 
 
 @contextmanager
@@ -181,10 +187,19 @@ class NoteTaker:
         self.active = False
         for handle in self.handles:
             handle.remove()
+        self.tell_evaluations()
+        self.seen.notes[:] = put_together(self.seen.notes)
         turn = 0
         for place, note in enumerate(self.seen.notes):
             turn += note.kind == "collect"
             note.place, note.turn = place, turn
+
+    def tell_evaluations(self) -> None:
+        """Frames that were neither stored nor learned from were played to judge, unless a collector played them."""
+        used = self.seen.rows_used()
+        for note in self.seen.of("collect"):
+            if used and note.rows and used.isdisjoint(note.rows) and not isinstance(note.part, BaseCollector):
+                note.kind = "evaluate"
 
     def note(self, kind: str, part: Any = None, **facts: Any) -> Note:
         self.parts.setdefault(id(part), part)
@@ -198,8 +213,8 @@ class NoteTaker:
         if isinstance(part, torch.optim.Optimizer):
             for weight in held_by(part):
                 self.weights.setdefault(id(weight), weight)
-            self.parts.setdefault(id(part), part)
         if not isinstance(part, torch.nn.Module) or id(part) in self.parts:
+            self.parts.setdefault(id(part), part)
             return
         self.parts[id(part)] = part
         if isinstance(part, LossModule):
@@ -226,6 +241,8 @@ class NoteTaker:
 
     def around_making(self, original: Callable) -> Callable:
         def __init__(collector: BaseCollector, *args: Any, **options: Any) -> None:
+            if self.here():
+                self.parts.setdefault(id(collector), collector)
             if self.here() and options.get("policy_factory") is not None:
                 self.seen.copies.append(collector)
             original(collector, *args, **options)
@@ -271,14 +288,8 @@ class NoteTaker:
                 result = original(env, *args, **options)
             self.players, self.noisy = players, noisy  # of those who ran between the steps
             frame = result[0] if isinstance(result, tuple) else result
-            last = self.seen.notes[-1] if self.seen.notes else None
             self.collected(env, frame, len(self.seen.notes))
-            if last is not None and last.kind == "collect" and last.part is env and last.rows is not None:
-                new = self.seen.notes.pop()
-                last.frames += new.frames
-                last.rows += new.rows or ()
-                last.players |= new.players
-                last.weights, last.explores = new.weights, last.explores or new.explores
+            self.seen.notes[-1].single = True
             self.players, self.noisy = {}, False
             return result
 
@@ -516,7 +527,8 @@ class NoteTaker:
         def make(original: Callable) -> Callable:
             def method(part: Any, *args: Any, **options: Any) -> Any:
                 last = self.seen.notes[-1] if self.seen.notes else None
-                if self.here() and not self.collecting and (last is None or (last.kind, last.part) != (kind, part)):
+                known = id(part) in self.parts  # else an old collector, which Python clears away just now
+                if self.here() and known and not self.collecting and (last is None or last.kind != kind):
                     self.note(kind, part)
                 return original(part, *args, **options)
 
@@ -553,3 +565,25 @@ class NoteTaker:
             register_optimizer_step_post_hook(self.stepped),
         ):
             stack.callback(handle.remove)
+
+
+def put_together(notes: list[Note]) -> list[Note]:
+    """One note for the frames that a loop stepped one by one, with what it stored and told of meanwhile."""
+    found: list[Note] = []
+    run: dict[tuple[str, int], Note] = {}
+    for note in notes:
+        key = (note.kind, id(note.part))
+        if note.single and (key not in run or not run[key].single):
+            run = {key: note}
+        elif key in run:
+            one = run[key]
+            one.frames, one.rows = one.frames + note.frames, (one.rows or ()) + (note.rows or ())
+            one.size, one.explores = note.size, one.explores or note.explores
+            one.players, one.weights = one.players | note.players, note.weights
+            continue
+        elif run and note.kind in ("store", "epsilon"):
+            run[key] = note
+        else:
+            run = {}
+        found.append(note)
+    return found

@@ -12,10 +12,11 @@ from course_utils.views.palette import PALETTE
 COLOURS = {
     **dict.fromkeys(("collect", "store", "sample"), PALETTE["sky"]),
     **dict.fromkeys(("loss", "zero_grad", "backward", "clip", "step"), PALETTE["green"]),
-    **dict.fromkeys(("target", "epsilon", "sync", "shutdown"), PALETTE["purple"]),
+    **dict.fromkeys(("target", "epsilon", "evaluate", "sync", "shutdown"), PALETTE["purple"]),
 }
 # In this order a missing one is put in.
 ORDER = ("collect", "store", "epsilon", "sample", "loss", "zero_grad", "backward", "clip", "step", "target") + (
+    "evaluate",
     "sync",
     "shutdown",
 )
