@@ -40,6 +40,7 @@ _HOME = {
     "sliders": "views.sliders",
     "stop_on_nan": "runs.stop_on_nan",
     "use_course_style": "views.plotting",
+    "watch_loop": "exercises.loop_watch",
 }
 __all__ = sorted(_HOME)
 

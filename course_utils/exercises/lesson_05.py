@@ -5,8 +5,9 @@ import math
 import torch
 from tensordict import TensorDict
 
+from course_utils.exercises import training_loops
 from course_utils.exercises.drawn import happens, whole
-from course_utils.exercises.exercise import Draw, Exercise, Mutant
+from course_utils.exercises.exercise import Build, Draw, Exercise, Mutant
 from course_utils.exercises.probing import tensors
 
 
@@ -556,5 +557,13 @@ EXERCISES = [
                 "out, as the transform withholds them.",
             ),
         ],
+    ),
+    Build(
+        "5.6",
+        "Watched with parts of random sizes: each frame is stored once, each update draws its own sample and takes "
+        "one whole gradient, the target network follows, exploration hears of the frames, and nothing stays open.",
+        training_loops.right,
+        training_loops.examine,
+        training_loops.MUTANTS,
     ),
 ]
