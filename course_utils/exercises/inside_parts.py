@@ -12,6 +12,8 @@ from torchrl.objectives import LossModule
 
 NOISE = (EGreedyModule, AdditiveGaussianModule, OrnsteinUhlenbeckProcessModule)
 Rows = tuple[int, ...]
+# What losses and value estimators write beside the observations, at the root and under "next".
+WRITTEN_LATER = {"state_value", "state_action_value", "action_value", "chosen_action_value", "episode_reward"}
 
 
 def held_by(optimiser: torch.optim.Optimizer) -> list[torch.Tensor]:
@@ -70,7 +72,7 @@ def rows_of(data: Any) -> Rows | None:
     if not isinstance(data, TensorDictBase) or "next" not in set(data.keys()):
         return None
     later = set(data["next"].keys(True, True)) if isinstance(data["next"], TensorDictBase) else set()
-    seen = [data.get(key) for key in sorted(later & set(data.keys(True, True)), key=str)]
+    seen = [data.get(key) for key in sorted(later & set(data.keys(True, True)) - WRITTEN_LATER, key=str)]
     kinds = (torch.float32, torch.float64, torch.uint8)
     pieces = [
         value.detach().reshape(count_frames(data), -1).double().cpu()
@@ -80,3 +82,25 @@ def rows_of(data: Any) -> Rows | None:
     if not pieces:
         return None
     return tuple(hash(row.tobytes()) for row in torch.cat(pieces, 1).numpy())
+
+
+def entries_inside(losses: TensorDictBase) -> set[str]:
+    """The other entries that a loss was computed from: gradients pass through them, though nobody trains on them."""
+    others = {
+        value.grad_fn: name
+        for name, value in losses.items()
+        if not name.startswith("loss") and isinstance(value, torch.Tensor) and value.grad_fn is not None
+    }
+    if not others:
+        return set()
+    left = [value.grad_fn for name, value in losses.items() if name.startswith("loss")]
+    met, found = set(), set()
+    while left:
+        function = left.pop()
+        if function is None or function in met:
+            continue
+        met.add(function)
+        if function in others:
+            found.add(others[function])
+        left += [before for before, _ in function.next_functions]
+    return found

@@ -122,10 +122,10 @@ def rebuilt(seen: Watched, asked: Asked) -> Iterator[Fault]:
     for buffer in buffers:
         own = [note for note in stores if note.part is buffer]
         room = getattr(getattr(buffer, "_storage", None), "max_size", 0)
-        if len(own) > 1 and all(note.size <= note.frames < room for note in own):
+        if len(own) > 1 and all(note.size <= note.items < room for note in own):
             yield Fault(
-                f"After each `extend` the buffer holds only the newest {own[-1].size} frames, though it has room for "
-                f"{room:,}: something empties it each turn. Let it keep what was played before.",
+                f"After each `extend` the buffer holds only the newest {own[-1].frames} frames, though it has room for "
+                f"{room:,} items: something empties it each turn. Let it keep what was played before.",
                 notes=tuple(own[1:]),
             )
 

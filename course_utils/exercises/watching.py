@@ -31,6 +31,7 @@ from course_utils.exercises.inside_parts import (
     count_frames,
     draws_now,
     empty,
+    entries_inside,
     held_by,
     rows_of,
     target_weights,
@@ -47,7 +48,7 @@ class Entry:
     factors: list[float] = field(default_factory=list)
 
 
-@dataclass
+@dataclass(eq=False)
 class Note:
     """One thing that happened.
 
@@ -56,7 +57,8 @@ class Note:
         part: what did it: the collector or environment, buffer, loss module, optimiser ...
         frames: how many frames it was about; for `epsilon`, how many frames it was told of.
         rows: one number for each frame, the same for the same observation; None where frames have none.
-        size: of a buffer: what it held before a sample, and after a store.
+        items: how many items of a buffer they made; one may be a whole sequence of frames.
+        size: of a buffer: how many items it held before a sample, and after a store.
         players: names (addresses) of the weights that chose the actions.
         weights: a sum of the players' values, to see whether they have moved.
         explores: random numbers took part in choosing the actions.
@@ -76,6 +78,7 @@ class Note:
     part: Any = None
     frames: int = 0
     rows: Rows | None = None
+    items: int = 0
     size: int = 0
     players: frozenset[int] = frozenset()
     weights: float | None = None
@@ -167,6 +170,7 @@ class NoteTaker:
         self.parts: dict[int, Any] = {}  # kept alive, so that no two get the same `id`
         self.weights: dict[int, torch.Tensor] = {}
         self.collecting = self.storing = self.sampling = 0
+        self.following = False
         self.running: list[int] = []  # modules in whose forward we are, by `id`
         self.in_loss = 0
         self.players: dict[int, torch.Tensor] = {}  # weights of the modules that ran since the last frame
@@ -198,8 +202,11 @@ class NoteTaker:
         """Frames that were neither stored nor learned from were played to judge, unless a collector played them."""
         used = self.seen.rows_used()
         for note in self.seen.of("collect"):
-            if used and note.rows and used.isdisjoint(note.rows) and not isinstance(note.part, BaseCollector):
-                note.kind = "evaluate"
+            if used and used.isdisjoint(note.rows or ()) and not isinstance(note.part, BaseCollector):
+                if not note.players:
+                    self.seen.notes.remove(note)  # an environment that tries itself out while it is built
+                elif note.rows:
+                    note.kind = "evaluate"
 
     def note(self, kind: str, part: Any = None, **facts: Any) -> Note:
         self.parts.setdefault(id(part), part)
@@ -316,6 +323,7 @@ class NoteTaker:
         note.weights = float(sum(weight.detach().double().sum() for weight in self.players.values()))
         self.parts.setdefault(id(part), part)
         self.seen.notes.insert(place, note)
+        self.players, self.noisy = {}, False
 
     # Store and sample
 
@@ -324,6 +332,7 @@ class NoteTaker:
             if not self.here() or self.storing:
                 return original(buffer, data, *args, **options)
             rows, frames = rows_of(data), count_frames(data)
+            before = len(buffer)
             self.storing += 1
             try:
                 result = original(buffer, data, *args, **options)
@@ -332,9 +341,10 @@ class NoteTaker:
             last = self.seen.notes[-1] if self.seen.notes else None
             if self.collecting and last is not None and last.kind == "store" and last.part is buffer:
                 last.frames, last.rows = last.frames + frames, (last.rows or ()) + (rows or ())
-                last.size = len(buffer)
+                last.size, last.items = len(buffer), last.items + len(buffer) - before
             else:
-                self.note("store", buffer, frames=frames, rows=rows, size=len(buffer))
+                grown = len(buffer) - before
+                self.note("store", buffer, frames=frames, rows=rows, size=len(buffer), items=grown)
             return result
 
         return store
@@ -392,9 +402,10 @@ class NoteTaker:
         if output is None:  # it raised
             return
         batch = inputs[0] if inputs else None
+        inner = entries_inside(output) if isinstance(output, TensorDictBase) else set()
         note = self.note("loss", module, frames=count_frames(batch), rows=rows_of(batch))
         for name, value in output.items() if isinstance(output, TensorDictBase) else ():
-            if isinstance(value, torch.Tensor) and not isinstance(name, tuple):
+            if isinstance(value, torch.Tensor) and name not in inner:
                 entry = note.entries[name] = Entry(value.requires_grad, float(value.detach().sum()))
                 if value.requires_grad:
                     add = functools.partial(lambda entry, gradient: entry.factors.append(float(gradient.sum())), entry)
@@ -486,12 +497,16 @@ class NoteTaker:
 
     def around_target(self, original: Callable) -> Callable:
         def step(updater: TargetNetUpdater, *args: Any, **options: Any) -> Any:
-            if not self.here():
+            if not self.here() or self.following:
                 return original(updater, *args, **options)
             self.meet(updater.loss_module)
             self.changed_after_step()
             before = values_of(updater.loss_module)[1]
-            result = original(updater, *args, **options)
+            self.following = True
+            try:
+                result = original(updater, *args, **options)
+            finally:
+                self.following = False
             self.note("target", updater, idle=torch.equal(before, values_of(updater.loss_module)[1]))
             self.remember_values()
             return result
