@@ -8,8 +8,9 @@
 #       - run collectors in worker processes from a notebook, without hanging
 #       - build a replay buffer from storage, sampler, writer and transform, and write a sampler
 #       - store sub-trajectories and multi-step returns, save a buffer, and go on from it
+#       - join the parts to a training loop, and see in a timeline what a loop forgets
 #     prerequisites: lessons 01 to 04 (environments, TensorDicts, policies, losses)
-#     minutes: {reading: 35, exercises: 20}
+#     minutes: {reading: 60, exercises: 35, short: 25}
 # ---
 
 # %% [markdown]
@@ -138,7 +139,7 @@ def finished_returns(ids, reward, done):
 check("5.1", finished_returns)
 
 # %% [markdown]
-# ## How many frames did you ask for?  (about 11 min to here)
+# ## How many frames did you ask for?  (about 14 min to here)
 #
 # 500 frames in batches of 200. Predict how many you get, then run.
 
@@ -230,7 +231,7 @@ def frames(total_frames, frames_per_batch, init_random_frames):
 check("5.2", frames)
 
 # %% [markdown]
-# ## Whose weights act?  (about 16 min to here)
+# ## Whose weights act?  (about 20 min to here)
 #
 # While you collect, you train. Does the collector play with the weights of today, or with a copy
 # made when it was built? We change the policy after the first batch and look.
@@ -249,7 +250,7 @@ collector.shutdown()
 # The next batch already pushes left. On one device the collector does not copy: it *shares* the
 # weights with you. Each step of the optimiser counts from the next batch on.
 #
-# ## Workers  (about 17 min to here)
+# ## Workers  (about 22 min to here) (deeper)
 #
 # A slow environment leaves your processor waiting. Then let several processes play at once:
 #
@@ -359,15 +360,14 @@ finally:
 # factory above, nothing changes until you call `update_policy_weights_`.
 #
 # Should a worker die (most often the system killed it because memory ran out), the loop ends within
-# seconds with an error: `At least one process failed`, `Cannot close a process` from the attempt to
-# clear up, or, if the worker was just handing over a batch, an `EOFError` or `ConnectionResetError`.
-# A worker that merely stands still, in a simulator that never answers, is waited for without end:
+# seconds with an error. Which one depends on what the worker was doing; `At least one process failed`
+# is the most frequent. A worker that merely stands still, in a simulator that never answers, is waited for without end:
 # then it is you who has to press stop.
 #
 # Two processes took seconds to start for a few frames. CartPole is far too quick to need them;
 # they pay where a step is slow.
 #
-# ## A memory in four parts  (about 23 min to here)
+# ## A memory in four parts  (about 31 min to here)
 #
 # A **replay buffer** is not one thing but four, and each can be exchanged:
 
@@ -503,7 +503,7 @@ def make_memory(size, batch_size):
 check("5.3", make_memory)
 
 # %% [markdown]
-# ## Some frames teach more than others  (about 31 min to here)
+# ## Some frames teach more than others  (about 42 min to here) (deeper)
 #
 # Most frames are dull: the agent predicted well what followed. *Prioritized* replay (Schaul et al.,
 # 2016) draws frame $i$ more often the larger its priority $p_i$ is, usually the size of its last
@@ -560,7 +560,8 @@ except RuntimeError as error:
 print("TorchRL's own sampler" if native else "We write our own.")
 
 # %% [markdown]
-# A sampler is small, so we write one in any case. First what a `Sampler` has to know and to save:
+# A sampler is small, so we write one in any case. (You may run the next three cells and read on below
+# them: all that follows holds for either sampler.) First what a `Sampler` has to know and to save:
 # here, one priority for each slot.
 
 # %%
@@ -638,9 +639,12 @@ buffer.update_tensordict_priority(everything)
 buffer.sample(4)
 
 # %% [markdown]
-# A sample brings its `priority_weight`, by which each frame's loss is multiplied. In training the
-# loss would now compute new errors for these frames and write them into the sample as `td_error`;
-# you report them in the same way. Is each frame drawn as often as it should be?
+# A sample brings its `priority_weight`. `DQNLoss` uses it unasked: it multiplies each frame's loss by
+# its weight, adds up, and divides by the sum of the weights. It also writes new errors for these
+# frames into the sample as `td_error`, and you report them in the same way. Here is a trap: with
+# `loss_function="l2"` what it writes is the *squared* TD error. So $\alpha = 0.35$ there draws as
+# $\alpha = 0.7$ does here, where we report the size of the error. Is each frame drawn as often as it
+# should be?
 
 # %%
 torch.manual_seed(0)
@@ -708,7 +712,7 @@ ReplayLens(memory)
 # written over the first hundred.
 
 # %% [markdown]
-# ## Pieces of trajectories  (about 44 min to here)
+# ## Pieces of trajectories  (about 58 min to here) (deeper)
 #
 # A recurrent network, or a return over several steps, needs frames in their order. `SliceSampler`
 # draws stretches that lie within one trajectory, and knows them by `traj_ids`. It must also know
@@ -866,7 +870,7 @@ def n_step_rewards(reward, done, gamma, n):
 check("5.5", n_step_rewards)
 
 # %% [markdown]
-# ## Save, load, go on  (about 54 min to here)
+# ## Save, load, go on  (about 72 min to here) (deeper)
 #
 # A buffer can take hours to fill. `dumps` writes it into a folder, `loads` reads it into a buffer
 # that was built in the same way. The frames are not all there is to it: the writer has to know
@@ -933,12 +937,110 @@ except Exception as error:
 folder.cleanup()
 
 # %% [markdown]
+# ## The parts together  (about 80 min to here)
+#
+# What plays, what remembers, and (from lesson 04) what learns. Here are all of them, for CartPole:
+
+# %%
+from tensordict.nn import TensorDictSequential
+from torchrl.modules import EGreedyModule
+from torchrl.objectives import DQNLoss, SoftUpdate
+
+actor = make_policy()
+egreedy = EGreedyModule(Categorical(2), eps_init=1.0, eps_end=0.1, annealing_num_steps=1_000)
+explorer = TensorDictSequential(actor, egreedy)
+options = {"frames_per_batch": 50, "total_frames": 200, "auto_register_policy_transforms": False}
+collector = Collector(make_env(), explorer, **options)
+memory = TensorDictReplayBuffer(storage=LazyTensorStorage(1_000), batch_size=32)
+loss_module = DQNLoss(actor, loss_function="l2", delay_value=True)
+target_updater = SoftUpdate(loss_module, eps=0.99)
+optimiser = torch.optim.Adam(loss_module.parameters(), lr=1e-3)
+
+# %% [markdown]
+# A turn of training is: **collect** a batch, **store** it, and then a few times **sample**, compute the
+# **loss**, go **backward**, take a **step**, and let the **target** follow. (A collector draws: it plays
+# under `ExplorationType.RANDOM` unless it is told otherwise. So the explorer explores.)
+
+
+# %%
+def train():
+    for batch in collector:
+        memory.extend(batch)
+        for _ in range(4):
+            loss = loss_module(memory.sample())["loss"]
+            loss.backward()
+            optimiser.step()
+            target_updater.step()
+
+
+# %% [markdown]
+# It runs, and nothing complains. Three things are missing all the same; which? Decide, then let
+# `watch_loop` run it. It notes from outside what a loop does to its parts, in order.
+
+# %%
+from course_utils import watch_loop
+
+watch_loop(train)
+
+# %% [markdown]
+# The picture has a row for each turn; what repeats is written once. Dashed boxes are what should have
+# happened there, and did not. None of the three faults raises an error: they cost you an evening.
+# `watch_loop` works for any loop of yours.
+#
+# ### Exercise 5.6: build it: a training loop  (15 min)
+# Write `my_loop(collector, buffer, loss_module, optimiser, target_updater, egreedy, updates)`. For each
+# batch that the collector plays: store it, tell `egreedy` how many frames were played, and make
+# `updates` updates. Each update learns from a sample of its own; the target network follows. Nothing is
+# returned. At the end nothing stays open. The check runs your loop with tiny parts and watches.
+#
+# Write it in your own way. A parameter may also be called `env`, `policy`, `blocks`,
+# `frames_per_batch`, `total_frames` or `batch_size`: then you play with `env.rollout`, or build your own
+# buffer. `watch_loop(my_loop)` shows at any time what your loop does.
+# <details><summary>Hint 1</summary>Begin with <code>for batch in collector:</code> and two lines:
+# <code>extend</code>, and <code>egreedy.step(...)</code> with the number of frames,
+# <code>batch.numel()</code>. Let <code>watch_loop(my_loop)</code> show them.</details>
+# <details><summary>Hint 2</summary>An inner loop, <code>for _ in range(updates):</code>. Its first line
+# is a loss of a sample: <code>loss_module(buffer.sample())["loss"]</code>.</details>
+# <details><summary>Hint 3</summary>Four calls follow in the inner loop: <code>zero_grad</code>,
+# <code>backward</code>, <code>step</code> of the optimiser, <code>step</code> of the target updater. And
+# one stands behind both loops.</details>
+
+
+# %% tags=["exercise"]
+def my_loop(collector, buffer, loss_module, optimiser, target_updater, egreedy, updates):
+    # your code
+    ...
+
+
+check("5.6", my_loop)
+
+
+# %% tags=["solution"]
+def my_loop(collector, buffer, loss_module, optimiser, target_updater, egreedy, updates):
+    for batch in collector:
+        buffer.extend(batch)
+        egreedy.step(batch.numel())
+        for _ in range(updates):
+            loss = loss_module(buffer.sample())["loss"]
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+            target_updater.step()
+    collector.shutdown()
+
+
+check("5.6", my_loop)
+
+# %% [markdown]
+# These lines are the heart of lessons 07, 09 and 11; what changes there is around them.
+#
 # ## What you can do now
 # You can collect frames in one process or several, say how many there will be, which trajectory
-# each belongs to and whose weights played it; and build a memory for them from a storage, a
-# sampler, a writer and a transform, one of them written by yourself.
+# each belongs to and whose weights played it; build a memory for them from a storage, a sampler, a
+# writer and a transform, one of them written by yourself; and join them to a loop that learns.
 #
 # **Try next:** hand the buffer to the collector: `Collector(..., replay_buffer=buffer)` fills it
-# itself, and the loop gets `None` in place of batches.
+# itself, and the loop gets `None` in place of batches. `watch_loop` will tell you whether it still does
+# all it should.
 #
 # Go on with [{{next title}}]({{next file}}).
