@@ -957,8 +957,8 @@ target_updater = SoftUpdate(loss_module, eps=0.99)
 optimiser = torch.optim.Adam(loss_module.parameters(), lr=1e-3)
 
 # %% [markdown]
-# A turn of training is: **collect** a batch, **store** it, and then a few times **sample**, compute the
-# **loss**, go **backward**, take a **step**, and let the **target** follow. (A collector draws: it plays
+# A turn of training is: collect a batch, store it, and then a few times sample, compute the loss, go
+# backward, take a step, and let the target network follow. (A collector draws at random: it plays
 # under `ExplorationType.RANDOM` unless it is told otherwise. So the explorer explores.)
 
 

@@ -265,6 +265,13 @@ def wrong_weights(seen: Watched, backs: list[Note], steps: list[Note]) -> Iterat
             "Gradients reach the target network. It is to stand still: compute its values without a gradient.",
             notes=tuple(backs),
         )
+    outside = reached - held - online - targets
+    if outside and not any(note.by_hand for note in steps):
+        yield Fault(
+            f"Gradients reach {counted(len(outside), 'weight tensor')} of a network that no optimiser holds. If it is "
+            "a target network, compute its values under `torch.no_grad()`; else give its weights to the optimiser.",
+            notes=tuple(backs),
+        )
     left = (reached & online) - held
     if left and not any(note.by_hand for note in steps):
         names = sorted({seen.names.get(address, "?").split(".")[0] for address in left})

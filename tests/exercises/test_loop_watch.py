@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sys
 import threading
+from copy import deepcopy
 
 import pytest
 import torch
-from tensordict.nn import TensorDictModule
+from tensordict.nn import TensorDictModule, TensorDictSequential
 from torchrl.collectors import BaseCollector, Collector
 from torchrl.data import (
+    Bounded,
     Categorical,
     LazyTensorStorage,
     ListStorage,
@@ -19,8 +21,8 @@ from torchrl.data import (
 )
 from torchrl.envs import EnvBase
 from torchrl.envs.utils import ExplorationType, set_exploration_type, step_mdp
-from torchrl.modules import MLP, ProbabilisticActor, QValueActor, ValueOperator
-from torchrl.objectives import ClipPPOLoss, DQNLoss, HardUpdate, SoftUpdate
+from torchrl.modules import MLP, AdditiveGaussianModule, ProbabilisticActor, QValueActor, ValueOperator
+from torchrl.objectives import ClipPPOLoss, DDPGLoss, DQNLoss, HardUpdate, SoftUpdate
 from torchrl.objectives.value import GAE
 
 from course_utils import watch_loop
@@ -487,8 +489,6 @@ def trains_a_copy(collector, buffer, target_updater, egreedy):
 
 
 def never_synced(env, network, policy, buffer, loss_module, optimiser, target_updater, egreedy):
-    from copy import deepcopy
-
     collector = Collector(
         env,
         policy_factory=lambda: deepcopy(policy),
@@ -726,6 +726,93 @@ def test_on_policy_loops_need_no_buffer_and_no_target():
 def test_a_loss_that_is_left_out_is_named():
     first = watch_loop(ppo_without_critic, **ppo_parts()).faults[0]
     assert first.startswith("`loss_critic` is left out")
+
+
+class Continuous(Walk):
+    """The walk, to the left or right by the sign of a number."""
+
+    def __init__(self):
+        super().__init__()
+        self.action_spec = Bounded(-1, 1, (1,))
+
+    def _step(self, tensordict):
+        return super()._step(tensordict.clone().set("action", int(tensordict["action"] > 0)))
+
+
+def ddpg_parts():
+    torch.manual_seed(0)
+    env = Continuous()
+    network = torch.nn.Sequential(torch.nn.Linear(3, 1), torch.nn.Tanh())
+    actor = TensorDictModule(network, ["observation"], ["action"])
+    critic = ValueOperator(MLP(4, 1, num_cells=[8]), in_keys=["observation", "action"])
+    loss_module = DDPGLoss(actor, critic, delay_actor=True, delay_value=True)
+    noise = AdditiveGaussianModule(spec=env.action_spec, sigma_init=0.2, sigma_end=0.2)
+    critic_weights = loss_module.value_network_params.values(True, True)
+    return {
+        "env": env,
+        "policy": TensorDictSequential(actor, noise),
+        "loss_module": loss_module,
+        "target_updater": SoftUpdate(loss_module, eps=0.9),
+        "for_actor": torch.optim.Adam(loss_module.actor_network_params.values(True, True)),
+        "for_critic": torch.optim.Adam(critic_weights),
+    }
+
+
+def two_optimisers(collector, buffer, loss_module, target_updater, for_actor, for_critic):
+    for batch in collector:
+        buffer.extend(batch)
+        losses = loss_module(buffer.sample())
+        for name, optimiser in (("loss_value", for_critic), ("loss_actor", for_actor)):
+            optimiser.zero_grad()
+            losses[name].backward()
+            optimiser.step()
+        target_updater.step()
+    collector.shutdown()
+
+
+def critic_without_optimiser(collector, buffer, loss_module, target_updater, for_actor):
+    for batch in collector:
+        buffer.extend(batch)
+        losses = loss_module(buffer.sample())
+        for_actor.zero_grad()
+        (losses["loss_actor"] + losses["loss_value"]).backward()
+        for_actor.step()
+        target_updater.step()
+    collector.shutdown()
+
+
+def test_actor_and_critic_may_each_have_an_optimiser():
+    assert watch_loop(two_optimisers, **ddpg_parts()).faults == []
+
+
+def test_a_critic_that_no_optimiser_moves_is_named():
+    first = watch_loop(critic_without_optimiser, **ddpg_parts()).faults[0]
+    assert "4 of 6 weight tensors get a gradient, but no optimiser moves them (of `value_network`)" in first
+
+
+def dqn_by_hand(env, network, still):
+    """Without a loss module: the target network is a copy, and `still` keeps gradients out of it."""
+    target = deepcopy(network)
+    optimiser = torch.optim.Adam(network.parameters())
+    memory = ReplayBuffer(storage=LazyTensorStorage(100), batch_size=8)
+    memory.extend(env.rollout(30, break_when_any_done=False))
+    for _ in range(3):
+        sample = memory.sample()
+        with torch.set_grad_enabled(not still):
+            best = target(sample["next", "observation"]).max(-1, keepdim=True).values
+        wanted = sample["next", "reward"] + 0.9 * best * ~sample["next", "terminated"]
+        values = network(sample["observation"]).gather(-1, sample["action"].unsqueeze(-1))
+        optimiser.zero_grad()
+        torch.nn.functional.mse_loss(values, wanted).backward()
+        optimiser.step()
+
+
+def test_a_loss_by_hand_is_let_be_and_a_gradient_in_its_target_is_told():
+    assert watch_loop(dqn_by_hand, still=True).faults == []
+    assert (
+        "Gradients reach 4 weight tensors of a network that no optimiser holds"
+        in (watch_loop(dqn_by_hand, still=False).faults[0])
+    )
 
 
 def test_nothing_is_left_behind():
