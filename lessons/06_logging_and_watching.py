@@ -177,7 +177,7 @@ check("6.1", smooth)
 # | loss, and a slower copy of the network that says what the future is worth | `DQNLoss`, `HardUpdate` |
 # | plays and hands over batches of frames | `Collector` |
 
-# %%
+# %% id="06-envs"
 import gymnasium as gym
 from gymnasium.vector import AutoresetMode
 from torchrl.envs import GymWrapper, RewardSum, StepCounter
@@ -197,7 +197,7 @@ def make_envs(count, seed, *transforms):
 # The agent multiplies the pole angle, the third of its four inputs, by 5 (lesson 07 finds out why).
 # Its spec, `Categorical(2)`, says that an action is 0 or 1.
 
-# %%
+# %% id="06-agent"
 from torchrl.data import Categorical
 from torchrl.modules import MLP, QValueActor
 
@@ -221,13 +221,15 @@ def make_agent():
 # Everything one run needs, built from a seed. `TensorDictSequential` chains two modules: first the
 # agent writes its action, then the exploration may overwrite it.
 
-# %%
+# %% id="06-build"
 from types import SimpleNamespace
 
 from tensordict.nn import TensorDictSequential
 from torchrl.data import LazyTensorStorage, TensorDictReplayBuffer
 from torchrl.modules import EGreedyModule
 from torchrl.objectives import DQNLoss, HardUpdate
+
+GAMMA = 0.95
 
 
 def build(seed):
@@ -237,7 +239,7 @@ def build(seed):
     run.explorer = TensorDictSequential(run.agent, run.egreedy)
     run.buffer = TensorDictReplayBuffer(storage=LazyTensorStorage(50_000), batch_size=128)
     run.loss = DQNLoss(run.agent, loss_function="l2", delay_value=True)
-    run.loss.make_value_estimator(gamma=0.95)
+    run.loss.make_value_estimator(gamma=GAMMA)
     run.target = HardUpdate(run.loss, value_network_update_interval=32)
     run.optimiser = torch.optim.Adam(run.loss.parameters(), lr=5e-4)
     return run
@@ -248,7 +250,7 @@ def build(seed):
 # (its *norm*), which `clip_grad_norm_` computes anyway and returns as it was before clipping.
 
 
-# %%
+# %% id="06-update"
 def update(run):
     loss = run.loss(run.buffer.sample())["loss"]
     run.optimiser.zero_grad()
@@ -261,19 +263,25 @@ def update(run):
 
 # %% [markdown]
 # Second source: what the agent believes. On one random sample we take the value $Q(s, a)$ of the
-# remembered actions, and the *target* that the loss compares it with, from the loss's own value
-# estimator.
+# remembered actions, and the *target* that the loss compares it with: the reward, and $\gamma$ times
+# the best value of the next state, which counts for nothing where the episode was over. The next
+# state is judged by the slower copy of the weights. `values` lends the agent one of the two sets of
+# weights (`to_module`, as in lesson 04).
 
 
-# %%
+# %% id="06-beliefs"
 @torch.no_grad()
+def values(run, weights, observations):
+    with weights.to_module(run.agent):
+        return run.agent(TensorDict(observation=observations))["action_value"]
+
+
 def beliefs(run):
     sample = run.buffer.sample()
-    values = run.agent(sample.select("observation"))["action_value"]
-    taken = values.gather(-1, sample["action"].unsqueeze(-1))
-    target = run.loss.value_estimator.value_estimate(
-        sample, target_params=run.loss.target_value_network_params
-    )
+    online, delayed = run.loss.value_network_params, run.loss.target_value_network_params
+    taken = values(run, online, sample["observation"]).gather(-1, sample["action"].unsqueeze(-1))
+    best_next = values(run, delayed, sample["next", "observation"]).amax(-1, keepdim=True)
+    target = sample["next", "reward"] + GAMMA * best_next * ~sample["next", "terminated"]
     return {"train/q_value": taken.mean(), "train/target": target.mean()}
 
 
@@ -315,7 +323,7 @@ check("6.2", training_return)
 # steps (the *length*) of the finished episodes.
 
 
-# %%
+# %% id="06-ended"
 def ended(batch):
     done = batch["next", "done"]
     if not done.any():
@@ -330,7 +338,7 @@ def ended(batch):
 # After each batch come 32 updates, of which we log the mean.
 
 
-# %%
+# %% id="06-learn"
 def learn(run):
     block = torch.stack([update(run) for _ in range(32)]).mean()
     updates = {"train/loss": block["loss"], "train/gradient_norm": block["gradient_norm"]}
@@ -341,7 +349,7 @@ def learn(run):
 # And the loop. A batch has 256 frames, so 16 steps of each of the 16 copies. For the first 1,000
 # frames the agent only fills its memory; then the updates begin. `judge` is for later.
 
-# %%
+# %% id="06-train"
 import time
 
 from torchrl.collectors import Collector
@@ -417,24 +425,25 @@ for tag in from_csv:
 # policy, switches exploration off, and returns the figures. It plays 800 frames at a time until
 # `num_trajectories` episodes have ended. Its seed is far from the one we train on.
 
-# %%
+# %% id="06-judge"
 from torchrl.collectors import Evaluator
 
 
-def make_judge():
+def make_judge(policy, **more):
     options = {"auto_register_policy_transforms": True, "traj_format": "cat"}
     return Evaluator(
         make_envs(16, 500_000_000),
-        make_agent(),
+        policy,
         num_trajectories=16,
         max_steps=500,
         frames_per_batch=800,
         collector_kwargs=options,
+        **more,
     )
 
 
 # %%
-judge = make_judge()
+judge = make_judge(make_agent())
 untrained = build(seed=0)
 judge.evaluate(untrained.agent)
 
