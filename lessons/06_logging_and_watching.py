@@ -826,6 +826,43 @@ def centred(td):
 check("6.5", centred)
 
 # %% [markdown]
+# ## Eight sick runs  (deeper)
+#
+# There the reward was wrong, and the loop was sound. It can be the other way round: one wrong line
+# in a loop, no error, and curves that look like curves. Some of these faults show in the figures we
+# log, others only in figures that nobody logs unless they have been bitten once. Seven of those
+# cost a glance at the memory, and no random number, so the run stays the same run:
+#
+# | figure | what it is |
+# |---|---|
+# | `check/spread` | how much the values differ from state to state (standard deviation) |
+# | `check/lag` | how far the values of the network and of its slower copy are apart |
+# | `check/q_at_end` | the value of the last actions of episodes: after those comes nothing |
+# | `memory/frames` | how many frames are remembered |
+# | `memory/reward` | the mean reward of a remembered frame |
+# | `memory/done`, `memory/terminated` | the share of remembered frames with these flags |
+
+
+# %% id="06-checkup"
+def checkup(run):
+    memory = run.buffer[:]
+    online, delayed = run.loss.value_network_params, run.loss.target_value_network_params
+    believed = values(run, online, memory["observation"])
+    figures = {
+        "check/spread": believed.std(0).mean(),
+        "check/lag": (believed - values(run, delayed, memory["observation"])).abs().mean(),
+        "memory/frames": len(memory),
+    }
+    for entry in ("reward", "done", "terminated"):
+        figures[f"memory/{entry}"] = memory["next", entry].float().mean()
+    ends = memory["next", "done"].squeeze(-1)
+    if ends.any():
+        taken = believed.gather(-1, memory["action"].unsqueeze(-1))
+        figures["check/q_at_end"] = taken[ends].mean()
+    return figures
+
+
+# %% [markdown]
 # ## What you can do now
 # You can log any loop with any logger, read logs back, judge an agent greedily while it trains, and
 # film it. You log the figure you mean beside the one you train on, and you look at an episode
