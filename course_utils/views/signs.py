@@ -14,11 +14,13 @@ class Sign:
 
     Attributes:
         holds: is it there?
-        words: what the run's own curves say about it, in a sentence.
+        seen: what the run's own curves show where one has to look, in a sentence.
+        means: what follows from it where it holds.
     """
 
     holds: bool
-    words: str
+    seen: str
+    means: str
 
 
 def points(log: Log, name: str) -> list[float]:
@@ -31,48 +33,61 @@ def points(log: Log, name: str) -> list[float]:
 
 
 def largest_return(log: Log) -> float:
-    """The most that a discounted return can be: the reward of a step in play, over and over, each time discounted."""
-    steps = zip(log["train/return"], log["train/length"], strict=True)
-    reward = max(abs(total) / length for total, length in steps if length)
-    return reward / (1 - log["gamma"][0])
+    """The most that a discounted return can be: what a step of play pays, over and over, discounted each time."""
+    return abs(pay(log)) / (1 - log["gamma"][0])
+
+
+def pay(log: Log) -> float:
+    """What a step paid on average in the last episodes that ended: return by length."""
+    returns, lengths = points(log, "train/return"), points(log, "train/length")
+    return returns[-1] / lengths[-1]
+
+
+def exploded(log: Log) -> bool:
+    """Was the loss ever larger than that of the worst possible guess, though rewards are stored as they are paid?"""
+    return max(points(log, "train/loss")) > largest_return(log) ** 2 and not reward_scale(log).holds
 
 
 def learning_rate(log: Log) -> Sign:
-    loss, worth = max(points(log, "train/loss")), largest_return(log)
+    losses, worth = points(log, "train/loss"), largest_return(log)
     return Sign(
-        loss > worth**2 and not reward_scale(log).holds,
-        f"The loss, a squared error, reached {loss:.3g}. No return here can pass {worth:.3g}, so even an agent that is "
-        f"always as wrong as can be has a loss of {worth**2:.3g}: the steps are so long that the weights are thrown "
-        "about.",
+        exploded(log),
+        f"The loss, a squared error, begins at {losses[0]:.3g} and reaches {max(losses):.3g}. No return here can pass "
+        f"{worth:.3g}, so a guess can be wrong by about that much, and its square is {worth**2:.3g}.",
+        "The steps are so long that the weights are thrown about. What comes later, a network that has stopped "
+        "telling states apart for one, follows from that.",
     )
 
 
 def no_target(log: Log) -> Sign:
-    lag, believed = max(points(log, "check/lag")), max(points(log, "train/q_value"))
+    lags = points(log, "check/lag")
     return Sign(
-        lag < 1e-6,
-        f"The network and its slower copy never differ by more than {lag:.3g}: there is no slower copy, the network "
-        f"is its own judge. Its values rise to {believed:.3g} (no return can pass {largest_return(log):.3g}).",
+        max(lags) < 1e-6,
+        f"The values of the network and of its slower copy are up to {max(lags):.3g} apart; the highest mean value is "
+        f"{max(points(log, 'train/q_value')):.3g}, and no return can pass {largest_return(log):.3g}.",
+        "There is no slower copy: the network is its own judge, and a mistake confirms itself.",
     )
 
 
 def ends(log: Log) -> Sign:
     done, terminated = points(log, "memory/done")[-1], points(log, "memory/terminated")[-1]
-    at_end, elsewhere = points(log, "check/q_at_end")[-1], points(log, "train/q_value")[-1]
+    at_end, everywhere = points(log, "check/q_at_end")[-1], points(log, "train/q_value")[-1]
     return Sign(
         done > 0 and terminated == 0,
-        f"{done:.1%} of the remembered frames ended an episode, and {terminated:.1%} are stored as terminated. So the "
-        f"loss adds a future where there is none: the last frame of an episode is believed to be worth {at_end:.3g} "
-        f"(all frames: {elsewhere:.3g}), though nothing follows it.",
+        f"{done:.1%} of the remembered frames ended an episode, and {terminated:.1%} are stored as terminated. The "
+        f"last action of an episode is believed to be worth {at_end:.3g}, an action anywhere {everywhere:.3g}.",
+        "The loss asks `terminated`, so it adds a future to the frames after which nothing follows, and a fall costs "
+        "nothing.",
     )
 
 
 def dead_relu(log: Log) -> Sign:
-    spread = max(points(log, "check/spread"))
+    spreads = points(log, "check/spread")
     return Sign(
-        spread < 1e-6,
-        f"Over all remembered states the values spread by {spread:.3g}, at every point of the run: the network says "
-        "the same whatever it sees. No unit of a hidden layer lets anything through.",
+        max(spreads) < 1e-6 and not exploded(log),
+        f"Over all remembered states the values spread by {spreads[0]:.3g} at first, by {max(spreads):.3g} at most.",
+        "From the start the network says the same whatever it sees: no unit of a hidden layer lets anything through, "
+        "and no gradient comes back.",
     )
 
 
@@ -80,20 +95,19 @@ def epsilon(log: Log) -> Sign:
     rates = points(log, "train/epsilon")
     return Sign(
         max(rates) - min(rates) < 1e-6,
-        f"Epsilon is {rates[0]:.3g} at first and {rates[-1]:.3g} at the end: every action of training stays random. "
-        f"The training return ends at {points(log, 'train/return')[-1]:.3g}, while the greedy one reached "
-        f"{max(points(log, 'eval/reward')):.3g}.",
+        f"Epsilon goes from {rates[0]:.3g} to {rates[-1]:.3g}; the training return ends at "
+        f"{points(log, 'train/return')[-1]:.3g}, the best greedy one is {max(points(log, 'eval/reward')):.3g}.",
+        "The play stays as random as it began, however good the agent is without dice.",
     )
 
 
 def reward_scale(log: Log) -> Sign:
     remembered = points(log, "memory/reward")[-1]
-    steps = zip(log["train/return"], log["train/length"], strict=True)
-    paid = [total / length for total, length in steps if length][-1]
     return Sign(
-        abs(remembered) > 2 * abs(paid),
-        f"An episode pays {paid:.3g} a step (return by length), and the remembered frames {remembered:.3g}. The values "
-        f"grew to {max(points(log, 'train/q_value')):.3g}, though no return can pass {largest_return(log):.3g}.",
+        abs(remembered) > 2 * abs(pay(log)),
+        f"An episode pays {pay(log):.3g} a step (return by length), a remembered frame {remembered:.3g}. The mean "
+        f"value grows to {max(points(log, 'train/q_value')):.3g}, and no return can pass {largest_return(log):.3g}.",
+        "What the agent learns from is not what it is paid: too much for a network that starts near 0.",
     )
 
 
@@ -101,17 +115,18 @@ def evaluation(log: Log) -> Sign:
     shares = points(log, "eval/off_greedy")
     return Sign(
         max(shares) > 0,
-        f"In the evaluation {shares[0]:.0%} of the actions at first, and {shares[-1]:.0%} at last, were not those that "
-        "the agent thinks best. What is judged is the agent with its dice.",
+        f"In the first evaluation {shares[0]:.0%} of the actions were not those that the agent thinks best, in the "
+        f"last {shares[-1]:.0%}.",
+        "The agent is judged with its dice, so the curve called greedy is not.",
     )
 
 
 def one_batch(log: Log) -> Sign:
-    stored, seen = max(points(log, "memory/frames")), log["frames"][-1]
+    stored, batch = max(points(log, "memory/frames")), log["frames"][1] - log["frames"][0]
     return Sign(
-        stored <= log["frames"][1] - log["frames"][0],
-        f"{seen:,.0f} frames were played, and the memory never holds more than {stored:,.0f}, one batch. Every update "
-        "of a block learns from the same few moments, and what came before is forgotten.",
+        stored <= batch,
+        f"Of {log['frames'][-1]:,.0f} frames the memory holds {stored:,.0f} at most; a batch has {batch:,.0f}.",
+        "Every update of a block learns from the same few moments, and all that came before is forgotten.",
     )
 
 
