@@ -7,8 +7,9 @@
 #       - say what each logged figure can tell, and what it cannot
 #       - judge an agent while it trains, without exploration, with TorchRL's Evaluator
 #       - record what an agent does, and catch one that learned the wrong thing
+#       - read from a run's curves which line of its loop is wrong
 #     prerequisites: PyTorch and lessons 01 to 05 (the parts of the loop are recalled in a table)
-#     minutes: {reading: 25, exercises: 17}
+#     minutes: {reading: 39, exercises: 32, short: 25}
 # ---
 
 # %% [markdown]
@@ -98,7 +99,7 @@ def fresh(name):
 
 
 # %% [markdown]
-# ## The same numbers in TensorBoard  (about 5 min to here)
+# ## The same numbers in TensorBoard  (about 5 min to here) (deeper)
 #
 # `TensorboardLogger` has the same methods, and writes *event files*, which TensorBoard draws as
 # curves in a browser, also while the run goes on.
@@ -162,7 +163,7 @@ check("6.1", smooth)
 # %% [markdown]
 # A strongly smoothed curve lags behind, and hides collapses. Look at the raw one too.
 #
-# ## A loop that takes any logger  (about 10 min to here)
+# ## A loop that takes any logger  (about 11 min to here)
 #
 # To have something to log, we train a small DQN agent on CartPole. Its parts in one table; the loop
 # is explained part by part in lesson 07.
@@ -380,10 +381,10 @@ def train(run, envs, frames, logger, judge=None):
 # The loop does not know which logger it has. We run it twice, same seed, two loggers.
 
 # %%
-train(build(seed=0), make_envs(16, 0), 2_048, CSVLogger(fresh("csv"), log_dir=str(folder)))
-train(
-    build(seed=0), make_envs(16, 0), 2_048, TensorboardLogger(fresh("board"), log_dir=str(folder))
-)
+from torchrl.record import TensorboardLogger
+
+for kind, name in [(CSVLogger, "csv"), (TensorboardLogger, "board")]:
+    train(build(seed=0), make_envs(16, 0), 2_048, kind(fresh(name), log_dir=str(folder)))
 
 
 # %% [markdown]
@@ -391,6 +392,7 @@ train(
 
 # %%
 import numpy as np
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 
 def read_csv(name):
@@ -417,7 +419,7 @@ for tag in from_csv:
 # All equal except the speed, which the clock decides. `WandbLogger` and `MLFlowLogger` are further
 # loggers of TorchRL with these methods, for services you may already use.
 #
-# ## A judge for the agent  (about 19 min to here)
+# ## A judge for the agent  (about 21 min to here)
 #
 # The training return is earned with exploration on, and its $\varepsilon$ changes as we go. How
 # good is the agent when it does what it thinks best (*greedy*)? That takes episodes of their own,
@@ -454,6 +456,17 @@ judge.evaluate(untrained.agent)
 # and its weights were copied into the judge's own one. (The two `options` choose how TorchRL
 # behaves where its defaults are about to change; without them it warns.)
 #
+# A longer run, judged every 512 frames. The loop waits for each judgement.
+
+# %%
+run = build(seed=0)
+train(run, make_envs(16, 0), 5_120, CSVLogger(fresh("judged"), log_dir=str(folder)), judge)
+log = read_csv("judged")
+print(", ".join(log))
+
+# %% [markdown]
+# ## A judge that does not make you wait  (about 24 min to here) (deeper)
+#
 # `evaluate` makes you wait. `trigger_eval` does not: the episodes are played in a thread of their
 # own while your loop goes on, and you ask for the result when it suits you.
 
@@ -465,17 +478,10 @@ result = judge.wait(timeout=60)
 print("after waiting: the result of step", result["eval/step"])
 
 # %% [markdown]
-# The second request was refused, because the first was still running; that is the default. In our
-# loop we wait, so that the same seed gives the same log. A longer run, judged every 512 frames:
-
-# %%
-run = build(seed=0)
-train(run, make_envs(16, 0), 5_120, CSVLogger(fresh("judged"), log_dir=str(folder)), judge)
-log = read_csv("judged")
-print(", ".join(log))
-
-# %% [markdown]
-# ## What each figure tells  (about 23 min to here)
+# The second request was refused, because the first was still running; that is the default. Our loop
+# waits, so that the same seed gives the same log.
+#
+# ## What each figure tells  (about 26 min to here)
 #
 # | figure | the question it answers | it cannot tell |
 # |---|---|---|
@@ -558,7 +564,7 @@ def gradient_norm(gradients):
 check("6.3", gradient_norm)
 
 # %% [markdown]
-# ## Film it  (about 29 min to here)
+# ## Film it  (about 32 min to here)
 #
 # A number is an average of something. A video is the thing itself.
 
@@ -568,11 +574,15 @@ from course_utils import record_episode, show_video
 show_video(record_episode("CartPole-v1", run.agent, seed=1, max_steps=200), "The judged run")
 
 # %% [markdown]
-# `record_episode` is the course's helper. TorchRL can film within its own environments:
-# `PixelRenderTransform` draws every step into the entry `pixels`, `VideoRecorder` collects these
-# pictures, and `dump` hands them to a logger. `CSVLogger` stores a video as a tensor (`"pt"`), as a
-# memory-mapped file (`"memmap"`), or, with the package torchcodec, as `"mp4"`. One `GymEnv` is
-# enough here; `skip=1` keeps every picture, and a rollout without a policy acts at random.
+# `record_episode` is the course's helper.
+#
+# ## Film within TorchRL  (about 34 min to here) (deeper)
+#
+# TorchRL can film within its own environments: `PixelRenderTransform` draws every step into the
+# entry `pixels`, `VideoRecorder` collects these pictures, and `dump` hands them to a logger.
+# `CSVLogger` stores a video as a tensor (`"pt"`), as a memory-mapped file (`"memmap"`), or, with the
+# package torchcodec, as `"mp4"`. One `GymEnv` is enough here; `skip=1` keeps every picture, and a
+# rollout without a policy acts at random.
 
 # %%
 from torchrl.envs import Compose, GymEnv, TransformedEnv
@@ -608,9 +618,10 @@ show_figure(
 )
 
 # %% [markdown]
-# The pictures survived the way to the disk and back.
+# The pictures survived the way to the disk and back. (Without code: `rlrender`, a command that is
+# installed with TorchRL, films the rollouts of a saved policy.)
 #
-# ## A curve for you to judge  (about 32 min to here)
+# ## A curve for you to judge  (about 36 min to here)
 #
 # A new project. The task: **keep the pole up**. A colleague has a proposal for the reward. "Walking
 # robots are rewarded for their forward speed, and they learn not to fall by themselves, because who
@@ -667,6 +678,8 @@ show_figure(
 
 # %%
 from dataclasses import replace
+
+from course_utils import record_episode, show_video
 
 episode = record_episode("CartPole-v1", speedy.agent, seed=1)
 show_video(replace(episode, fps=5), "The agent with the beautiful curve, in slow motion")
@@ -730,7 +743,7 @@ check("6.4", parted)
 # stopped improving, not that it is good.** Only a comparison from outside says what a number is
 # worth.
 #
-# ## Mend the reward  (about 37 min to here)
+# ## Mend the reward  (about 43 min to here) (deeper)
 #
 # Say what you want, and as little else as possible: 1 for each step after which the pole is still
 # up and the cart on the track. (CartPole's own reward, which the colleague replaced, is nearly the
@@ -826,12 +839,12 @@ def centred(td):
 check("6.5", centred)
 
 # %% [markdown]
-# ## Eight sick runs  (deeper)
+# ## Eight sick runs  (about 51 min to here) (deeper)
 #
 # There the reward was wrong, and the loop was sound. It can be the other way round: one wrong line
-# in a loop, no error, and curves that look like curves. Some of these faults show in the figures we
-# log, others only in figures that nobody logs unless they have been bitten once. Seven of those
-# cost a glance at the memory, and no random number, so the run stays the same run:
+# in the loop, no error message, and an agent that learns badly or seems to learn well. Some of these
+# faults show in the figures above. Others need a check-up: a few more figures, from what the memory
+# holds. It draws no random numbers, so a run with it is the same run.
 #
 # | figure | what it is |
 # |---|---|
@@ -862,13 +875,130 @@ def checkup(run):
     return figures
 
 
+# %% tags=["look"]
+for name, value in checkup(run).items():
+    print(f"{name:20} {float(value):.3g}")
+
 # %% [markdown]
+# This is the judged run at its end. Its values differ from state to state, the slower copy lags a
+# little, and all ends in its memory are falls. The last actions are believed to be worth little.
+#
+# We ran the loop of this lesson again with exactly one place of its code changed, in eight ways,
+# and stored the curves, with the check-up after each batch. Two more figures come from a judge that
+# is handed the whole explorer: `eval/reward`, and `eval/off_greedy`, the share of its actions that
+# are not those the agent thinks best. (A **dead ReLU** gives 0 in every state, and lets no gradient
+# back that could change it.)
+#
+# | what we changed | in the code |
+# |---|---|
+# | learning rate too high | 1.0 for 0.0005 |
+# | no target network | the slower copy follows after every update |
+# | falls stored as done, not as terminated | `terminated` is overwritten by `truncated` |
+# | dead ReLUs | the first layer's biases start at -20 |
+# | epsilon stuck | the line `run.egreedy.step(...)` is missing |
+# | rewards scaled up | stored times 100 |
+# | evaluation explores | the judge's exploration type is `RANDOM` |
+# | memory of one batch | room for 256 frames, not 50,000 |
+#
+# Each run below has one of these faults; one has none. Which has which? With $\gamma = 0.95$ and a
+# reward of 1 a step, no discounted return can pass $1 / (1 - 0.95) = 20$: the dashed line.
+
+# %% tags=["look"]
+from course_utils import FaultLab, load_results
+
+stored = load_results("06_sabotaged")["runs"]["sabotaged"]
+FaultLab(stored)
+
+# %% [markdown]
+# Notice how little the returns say. Some sick runs end with a high greedy return and would pass for
+# healthy; and several that never get off the ground look alike there. What tells them apart is a
+# figure that must hold for a sound loop: a bound that nothing can pass, two numbers that should be
+# equal, or one that should move.
+#
+# ### Exercise 6.6: build it: a doctor for training runs  (15 min)
+# Write the doctor down, so that it can look at every run of yours: `diagnose(curves)` gets the
+# curves of one run, a dictionary of tensors, each of shape `[points]` and without gaps, and returns
+# one of the names in `stored`: `"nothing is wrong"` or a fault. Below, `known[name]` holds three
+# runs of each. `check` hands over *other* runs, of seeds you have not seen, some of them ended
+# early: a rule has to catch the fault, not the run.
+#
+# There are also `curves["frames"]`, the frames played at each batch, `curves["train/length"]`, and
+# $\gamma$ as `curves["gamma"][0]`. Use as many cells as you like.
+# <details><summary>Hint 1: how to begin</summary>Let the function return
+# <code>"nothing is wrong"</code> and add one rule at a time, the surest first. After each, print
+# what it says of all runs in <code>known</code>.</details>
+# <details><summary>Hint 2: what a rule looks like</summary>Compare numbers of the same run with one
+# another, rather than with numbers you read off a figure: what is remembered with what was played,
+# the network with its slower copy, the first epsilon with the last.</details>
+# <details><summary>Hint 3: two that look alike</summary>With a learning rate of 1 the weights are
+# thrown so far in the first updates that no ReLU lets anything through any more. Both that run and
+# the one with dead ReLUs end with a spread of 0. Their first points differ: see the loss. The loss
+# is large with scaled rewards, too; so ask for those before.</details>
+# <details><summary>Hint 4: which curve for which fault</summary>Rewards: <code>memory/reward</code>
+# beside <code>train/return</code> over <code>train/length</code>. Learning rate: the largest
+# <code>train/loss</code>, beside 20 squared. Dead ReLUs: <code>check/spread</code>. Target network:
+# <code>check/lag</code>. Falls: <code>memory/terminated</code> beside <code>memory/done</code>.
+# Epsilon: <code>train/epsilon</code>. Evaluation: <code>eval/off_greedy</code>. Memory:
+# <code>memory/frames</code> beside <code>frames</code>.</details>
+
+
+# %%
+def without_gaps(log):
+    return {
+        name: torch.tensor([value for value in values if value is not None])
+        for name, values in log.items()
+    }
+
+
+known = {
+    name: [without_gaps(log) for log in list(logs.values())[:3]] for name, logs in stored.items()
+}
+
+
+# %% tags=["exercise"]
+def diagnose(curves):
+    # your code
+    ...
+
+
+check("6.6", diagnose)
+
+
+# %% tags=["solution"]
+def diagnose(curves):
+    first, last = ({name: values[at].item() for name, values in curves.items()} for at in (0, -1))
+    paid = last["train/return"] / last["train/length"]
+    largest_return = paid / (1 - first["gamma"])
+    if last["memory/reward"] > 2 * paid:
+        return "rewards scaled up"
+    if curves["train/loss"].max() > largest_return**2:
+        return "learning rate too high"
+    if curves["check/spread"].max() == 0:
+        return "dead ReLUs"
+    if curves["check/lag"].max() == 0:
+        return "no target network"
+    if last["memory/terminated"] < last["memory/done"]:
+        return "falls stored as done, not as terminated"
+    if first["train/epsilon"] == last["train/epsilon"]:
+        return "epsilon stuck"
+    if curves["eval/off_greedy"].max() > 0:
+        return "evaluation explores"
+    return "memory of one batch" if last["memory/frames"] < last["frames"] else "nothing is wrong"
+
+
+check("6.6", diagnose)
+
+# %% [markdown]
+# Such a doctor knows eight illnesses, on one task, each in one strength: what it calls healthy may
+# have a ninth. But these eight it finds in a second, and its questions are worth asking of every
+# run. To let it see a run of your own, end `learn` in `| beliefs(run) | checkup(run)`.
+#
 # ## What you can do now
 # You can log any loop with any logger, read logs back, judge an agent greedily while it trains, and
-# film it. You log the figure you mean beside the one you train on, and you look at an episode
-# before you believe a curve.
+# film it. You log the figure you mean beside the one you train on, you look at an episode before
+# you believe a curve, and you know which figures tell a sick run from a healthy one.
 #
-# **Try next:** train with `forward_speed` once more, with `gamma=0.99` in `build` and 16,384
+# **Try next:** train with `forward_speed` once more, with `GAMMA = 0.99` and 16,384
 # frames. Predict the curve, and what the video will show.
 #
 # Go on with [{{next title}}]({{next file}}).

@@ -18,7 +18,7 @@ from course_utils.views.sliders import fewer_colours
 if TYPE_CHECKING:
     from ipywidgets import Widget
 
-# Title, the curves in blue and in orange, and whether the axis is logarithmic.
+# Title, the curves in blue and in orange, and whether the axis may be logarithmic.
 PANELS = [
     ("return: training, greedy", ["train/return", "eval/reward"], False),
     ("loss", ["train/loss"], True),
@@ -106,9 +106,11 @@ class FaultLab(WidgetView):
                 _draw(place, log, name, color=PALETTE[colour])
             if "train/q_value" in names:
                 place.axhline(largest_return(log), color="black", linestyle="--", linewidth=1)
-            if logarithmic:
+            if logarithmic and max(points(log, names[0])) > 100 * min(points(log, names[0])):
                 place.set_yscale("log")
                 place.yaxis.set_minor_formatter("")
+            else:
+                place.set_ylim(bottom=0)
             place.set_title(title, fontsize=9)
             place.tick_params(labelsize=8)
         figure.supxlabel(

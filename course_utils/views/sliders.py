@@ -41,9 +41,8 @@ class Sliders(WidgetView):
         figures = []
         for value in positions(self._start[name], *self._ranges[name]):
             html = _drawn(self._draw, {**self._start, name: value})
-            figures.append(
-                f'<figure style="margin:0"><figcaption>{escape(name)} = {value:g}</figcaption>{fewer_colours(html)}</figure>'
-            )
+            caption = f"<figcaption>{escape(name)} = {value:g}</figcaption>"
+            figures.append(f'<figure style="margin:0">{caption}{fewer_colours(html)}</figure>')
         return (
             f'<details class="course-positions"><summary>{escape(name)} from {self._ranges[name][0]:g} to '
             f"{self._ranges[name][1]:g}</summary>{''.join(figures)}</details>"
