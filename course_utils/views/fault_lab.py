@@ -141,12 +141,11 @@ class FaultLab(WidgetView):
     def _make_widget(self) -> Widget:
         import ipywidgets as widgets
 
-        wide = {"description_width": "initial"}
-        run = widgets.Dropdown(options=list(self.runs), description="Run:", style=wide)
-        guess = widgets.Dropdown(
-            options=[("choose", None), *((choice, choice) for choice in self.choices)],
-            description="My diagnosis:",
-            style=wide,
+        # Buttons, not lists to choose from: JupyterLab takes the arrow keys of a list for itself.
+        fitting = {"description_width": "initial", "button_width": "initial"}
+        run = widgets.ToggleButtons(options=list(self.runs), description="Run:", style=fitting)
+        guess = widgets.ToggleButtons(
+            options=self.choices, value=None, description="My diagnosis:", style=fitting, layout={"width": "auto"}
         )
         tell = widgets.Button(description="What tells it?", disabled=True)
         screen, answer = widgets.HTML(), widgets.HTML()
@@ -164,7 +163,7 @@ class FaultLab(WidgetView):
         guess.observe(choose, "value")
         tell.on_click(reveal)
         draw()
-        return widgets.VBox([run, screen, widgets.HBox([guess, tell]), answer])
+        return widgets.VBox([run, screen, guess, tell, answer])
 
 
 def _draw(axes: Axes, log: Log, name: str, **style) -> None:

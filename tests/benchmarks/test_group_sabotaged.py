@@ -83,3 +83,8 @@ def test_answers_are_computed(tmp_path):
 def test_the_code_of_cells_that_are_not_there_is_asked_for_in_vain():
     with pytest.raises(LookupError, match="has no cell with the id 06-nothing"):
         named_code("06_logging_and_watching", "06-train", "06-nothing")
+
+
+def test_the_decks_words_about_values_hold():
+    for log in arms("sabotaged")["rewards scaled up"].values():
+        assert max(value for value in log["train/q_value"] if value is not None) > 200

@@ -79,8 +79,7 @@ class TestFaultLab:
             assert f'alt="Run {letter}, first and last points: train/return ' in view.html
 
     def test_choose_then_see(self, lab):
-        run, screen, row, answer = lab.widget.children
-        guess, tell = row.children
+        run, screen, guess, tell, answer = lab.widget.children
         assert tell.disabled and guess.value is None and answer.value == "" and "Run A, first" in screen.value
         guess.value = HEALTHY
         assert not tell.disabled and answer.value == ""
