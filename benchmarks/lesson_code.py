@@ -48,6 +48,19 @@ def defining_code(lesson: str, *needed: str, to_the_end: bool = False) -> str:
     return "\n".join(cell.source for cell in wanted if not NOT_NEEDED & set(cell.metadata.get("tags", [])))
 
 
+@functools.cache
+def named_code(lesson: str, *ids: str) -> str:
+    """The code of these cells alone, for lessons that train between their definitions.
+
+    Raises:
+        LookupError: the lesson has no cell with one of the ids.
+    """
+    cells = {cell.metadata.get("id"): cell.source for cell in code_cells(lesson)}
+    if missing := sorted(set(ids) - set(cells)):
+        raise LookupError(f"{lesson}.py has no cell with the id {' and '.join(missing)}")
+    return "\n\n".join(cells[name] for name in ids)
+
+
 def run_code(code: str, seed: int) -> dict:
     """What is defined after this code has run as the cells of a notebook with this seed; what it prints is dropped."""
     space: dict = {"seed": seed}

@@ -16,6 +16,7 @@ _HOME = {
     "BreakItLab": "views.break_it_lab",
     "Episode": "views.video",
     "EpisodeScrubber": "views.episode_scrubber",
+    "FaultLab": "views.fault_lab",
     "LivePlot": "views.live_plot",
     "PALETTE": "views.plotting",
     "ReplayLens": "views.replay_lens",

@@ -7,8 +7,9 @@
 #       - say what each logged figure can tell, and what it cannot
 #       - judge an agent while it trains, without exploration, with TorchRL's Evaluator
 #       - record what an agent does, and catch one that learned the wrong thing
+#       - read from a run's curves which line of its loop is wrong
 #     prerequisites: PyTorch and lessons 01 to 05 (the parts of the loop are recalled in a table)
-#     minutes: {reading: 25, exercises: 17}
+#     minutes: {reading: 39, exercises: 32, short: 25}
 # ---
 
 # %% [markdown]
@@ -98,7 +99,7 @@ def fresh(name):
 
 
 # %% [markdown]
-# ## The same numbers in TensorBoard  (about 5 min to here)
+# ## The same numbers in TensorBoard  (about 5 min to here) (deeper)
 #
 # `TensorboardLogger` has the same methods, and writes *event files*, which TensorBoard draws as
 # curves in a browser, also while the run goes on.
@@ -162,7 +163,7 @@ check("6.1", smooth)
 # %% [markdown]
 # A strongly smoothed curve lags behind, and hides collapses. Look at the raw one too.
 #
-# ## A loop that takes any logger  (about 10 min to here)
+# ## A loop that takes any logger  (about 11 min to here)
 #
 # To have something to log, we train a small DQN agent on CartPole. Its parts in one table; the loop
 # is explained part by part in lesson 07.
@@ -177,7 +178,7 @@ check("6.1", smooth)
 # | loss, and a slower copy of the network that says what the future is worth | `DQNLoss`, `HardUpdate` |
 # | plays and hands over batches of frames | `Collector` |
 
-# %%
+# %% id="06-envs"
 import gymnasium as gym
 from gymnasium.vector import AutoresetMode
 from torchrl.envs import GymWrapper, RewardSum, StepCounter
@@ -197,7 +198,7 @@ def make_envs(count, seed, *transforms):
 # The agent multiplies the pole angle, the third of its four inputs, by 5 (lesson 07 finds out why).
 # Its spec, `Categorical(2)`, says that an action is 0 or 1.
 
-# %%
+# %% id="06-agent"
 from torchrl.data import Categorical
 from torchrl.modules import MLP, QValueActor
 
@@ -221,13 +222,15 @@ def make_agent():
 # Everything one run needs, built from a seed. `TensorDictSequential` chains two modules: first the
 # agent writes its action, then the exploration may overwrite it.
 
-# %%
+# %% id="06-build"
 from types import SimpleNamespace
 
 from tensordict.nn import TensorDictSequential
 from torchrl.data import LazyTensorStorage, TensorDictReplayBuffer
 from torchrl.modules import EGreedyModule
 from torchrl.objectives import DQNLoss, HardUpdate
+
+GAMMA = 0.95
 
 
 def build(seed):
@@ -237,7 +240,7 @@ def build(seed):
     run.explorer = TensorDictSequential(run.agent, run.egreedy)
     run.buffer = TensorDictReplayBuffer(storage=LazyTensorStorage(50_000), batch_size=128)
     run.loss = DQNLoss(run.agent, loss_function="l2", delay_value=True)
-    run.loss.make_value_estimator(gamma=0.95)
+    run.loss.make_value_estimator(gamma=GAMMA)
     run.target = HardUpdate(run.loss, value_network_update_interval=32)
     run.optimiser = torch.optim.Adam(run.loss.parameters(), lr=5e-4)
     return run
@@ -248,7 +251,7 @@ def build(seed):
 # (its *norm*), which `clip_grad_norm_` computes anyway and returns as it was before clipping.
 
 
-# %%
+# %% id="06-update"
 def update(run):
     loss = run.loss(run.buffer.sample())["loss"]
     run.optimiser.zero_grad()
@@ -261,19 +264,25 @@ def update(run):
 
 # %% [markdown]
 # Second source: what the agent believes. On one random sample we take the value $Q(s, a)$ of the
-# remembered actions, and the *target* that the loss compares it with, from the loss's own value
-# estimator.
+# remembered actions, and the *target* that the loss compares it with: the reward, and $\gamma$ times
+# the best value of the next state, which counts for nothing where the episode was over. The next
+# state is judged by the slower copy of the weights. `values` lends the agent one of the two sets of
+# weights (`to_module`, as in lesson 04).
 
 
-# %%
+# %% id="06-beliefs"
 @torch.no_grad()
+def values(run, weights, observations):
+    with weights.to_module(run.agent):
+        return run.agent(TensorDict(observation=observations))["action_value"]
+
+
 def beliefs(run):
     sample = run.buffer.sample()
-    values = run.agent(sample.select("observation"))["action_value"]
-    taken = values.gather(-1, sample["action"].unsqueeze(-1))
-    target = run.loss.value_estimator.value_estimate(
-        sample, target_params=run.loss.target_value_network_params
-    )
+    online, delayed = run.loss.value_network_params, run.loss.target_value_network_params
+    taken = values(run, online, sample["observation"]).gather(-1, sample["action"].unsqueeze(-1))
+    best_next = values(run, delayed, sample["next", "observation"]).amax(-1, keepdim=True)
+    target = sample["next", "reward"] + GAMMA * best_next * ~sample["next", "terminated"]
     return {"train/q_value": taken.mean(), "train/target": target.mean()}
 
 
@@ -315,7 +324,7 @@ check("6.2", training_return)
 # steps (the *length*) of the finished episodes.
 
 
-# %%
+# %% id="06-ended"
 def ended(batch):
     done = batch["next", "done"]
     if not done.any():
@@ -330,7 +339,7 @@ def ended(batch):
 # After each batch come 32 updates, of which we log the mean.
 
 
-# %%
+# %% id="06-learn"
 def learn(run):
     block = torch.stack([update(run) for _ in range(32)]).mean()
     updates = {"train/loss": block["loss"], "train/gradient_norm": block["gradient_norm"]}
@@ -341,7 +350,7 @@ def learn(run):
 # And the loop. A batch has 256 frames, so 16 steps of each of the 16 copies. For the first 1,000
 # frames the agent only fills its memory; then the updates begin. `judge` is for later.
 
-# %%
+# %% id="06-train"
 import time
 
 from torchrl.collectors import Collector
@@ -372,10 +381,10 @@ def train(run, envs, frames, logger, judge=None):
 # The loop does not know which logger it has. We run it twice, same seed, two loggers.
 
 # %%
-train(build(seed=0), make_envs(16, 0), 2_048, CSVLogger(fresh("csv"), log_dir=str(folder)))
-train(
-    build(seed=0), make_envs(16, 0), 2_048, TensorboardLogger(fresh("board"), log_dir=str(folder))
-)
+from torchrl.record import TensorboardLogger
+
+for kind, name in [(CSVLogger, "csv"), (TensorboardLogger, "board")]:
+    train(build(seed=0), make_envs(16, 0), 2_048, kind(fresh(name), log_dir=str(folder)))
 
 
 # %% [markdown]
@@ -383,6 +392,7 @@ train(
 
 # %%
 import numpy as np
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 
 def read_csv(name):
@@ -409,7 +419,7 @@ for tag in from_csv:
 # All equal except the speed, which the clock decides. `WandbLogger` and `MLFlowLogger` are further
 # loggers of TorchRL with these methods, for services you may already use.
 #
-# ## A judge for the agent  (about 19 min to here)
+# ## A judge for the agent  (about 21 min to here)
 #
 # The training return is earned with exploration on, and its $\varepsilon$ changes as we go. How
 # good is the agent when it does what it thinks best (*greedy*)? That takes episodes of their own,
@@ -417,24 +427,25 @@ for tag in from_csv:
 # policy, switches exploration off, and returns the figures. It plays 800 frames at a time until
 # `num_trajectories` episodes have ended. Its seed is far from the one we train on.
 
-# %%
+# %% id="06-judge"
 from torchrl.collectors import Evaluator
 
 
-def make_judge():
+def make_judge(policy, **more):
     options = {"auto_register_policy_transforms": True, "traj_format": "cat"}
     return Evaluator(
         make_envs(16, 500_000_000),
-        make_agent(),
+        policy,
         num_trajectories=16,
         max_steps=500,
         frames_per_batch=800,
         collector_kwargs=options,
+        **more,
     )
 
 
 # %%
-judge = make_judge()
+judge = make_judge(make_agent())
 untrained = build(seed=0)
 judge.evaluate(untrained.agent)
 
@@ -444,6 +455,17 @@ judge.evaluate(untrained.agent)
 # get a little more than their share; the judge of lesson 07 avoids this. We handed over an agent,
 # and its weights were copied into the judge's own one. (The two `options` choose how TorchRL
 # behaves where its defaults are about to change; without them it warns.)
+#
+# A longer run, judged every 512 frames. The loop waits for each judgement.
+
+# %%
+run = build(seed=0)
+train(run, make_envs(16, 0), 5_120, CSVLogger(fresh("judged"), log_dir=str(folder)), judge)
+log = read_csv("judged")
+print(", ".join(log))
+
+# %% [markdown]
+# ## A judge that does not make you wait  (about 24 min to here) (deeper)
 #
 # `evaluate` makes you wait. `trigger_eval` does not: the episodes are played in a thread of their
 # own while your loop goes on, and you ask for the result when it suits you.
@@ -456,17 +478,10 @@ result = judge.wait(timeout=60)
 print("after waiting: the result of step", result["eval/step"])
 
 # %% [markdown]
-# The second request was refused, because the first was still running; that is the default. In our
-# loop we wait, so that the same seed gives the same log. A longer run, judged every 512 frames:
-
-# %%
-run = build(seed=0)
-train(run, make_envs(16, 0), 5_120, CSVLogger(fresh("judged"), log_dir=str(folder)), judge)
-log = read_csv("judged")
-print(", ".join(log))
-
-# %% [markdown]
-# ## What each figure tells  (about 23 min to here)
+# The second request was refused, because the first was still running; that is the default. Our loop
+# waits, so that the same seed gives the same log.
+#
+# ## What each figure tells  (about 26 min to here)
 #
 # | figure | the question it answers | it cannot tell |
 # |---|---|---|
@@ -549,7 +564,7 @@ def gradient_norm(gradients):
 check("6.3", gradient_norm)
 
 # %% [markdown]
-# ## Film it  (about 29 min to here)
+# ## Film it  (about 32 min to here)
 #
 # A number is an average of something. A video is the thing itself.
 
@@ -559,11 +574,15 @@ from course_utils import record_episode, show_video
 show_video(record_episode("CartPole-v1", run.agent, seed=1, max_steps=200), "The judged run")
 
 # %% [markdown]
-# `record_episode` is the course's helper. TorchRL can film within its own environments:
-# `PixelRenderTransform` draws every step into the entry `pixels`, `VideoRecorder` collects these
-# pictures, and `dump` hands them to a logger. `CSVLogger` stores a video as a tensor (`"pt"`), as a
-# memory-mapped file (`"memmap"`), or, with the package torchcodec, as `"mp4"`. One `GymEnv` is
-# enough here; `skip=1` keeps every picture, and a rollout without a policy acts at random.
+# `record_episode` is the course's helper.
+#
+# ## Film within TorchRL  (about 34 min to here) (deeper)
+#
+# TorchRL can film within its own environments: `PixelRenderTransform` draws every step into the
+# entry `pixels`, `VideoRecorder` collects these pictures, and `dump` hands them to a logger.
+# `CSVLogger` stores a video as a tensor (`"pt"`), as a memory-mapped file (`"memmap"`), or, with the
+# package torchcodec, as `"mp4"`. One `GymEnv` is enough here; `skip=1` keeps every picture, and a
+# rollout without a policy acts at random.
 
 # %%
 from torchrl.envs import Compose, GymEnv, TransformedEnv
@@ -599,9 +618,10 @@ show_figure(
 )
 
 # %% [markdown]
-# The pictures survived the way to the disk and back.
+# The pictures survived the way to the disk and back. (Without code: `rlrender`, a command that is
+# installed with TorchRL, films the rollouts of a saved policy.)
 #
-# ## A curve for you to judge  (about 32 min to here)
+# ## A curve for you to judge  (about 36 min to here)
 #
 # A new project. The task: **keep the pole up**. A colleague has a proposal for the reward. "Walking
 # robots are rewarded for their forward speed, and they learn not to fall by themselves, because who
@@ -658,6 +678,8 @@ show_figure(
 
 # %%
 from dataclasses import replace
+
+from course_utils import record_episode, show_video
 
 episode = record_episode("CartPole-v1", speedy.agent, seed=1)
 show_video(replace(episode, fps=5), "The agent with the beautiful curve, in slow motion")
@@ -721,7 +743,7 @@ check("6.4", parted)
 # stopped improving, not that it is good.** Only a comparison from outside says what a number is
 # worth.
 #
-# ## Mend the reward  (about 37 min to here)
+# ## Mend the reward  (about 43 min to here) (deeper)
 #
 # Say what you want, and as little else as possible: 1 for each step after which the pole is still
 # up and the cart on the track. (CartPole's own reward, which the colleague replaced, is nearly the
@@ -817,12 +839,166 @@ def centred(td):
 check("6.5", centred)
 
 # %% [markdown]
+# ## Eight sick runs  (about 51 min to here) (deeper)
+#
+# There the reward was wrong, and the loop was sound. It can be the other way round: one wrong line
+# in the loop, no error message, and an agent that learns badly or seems to learn well. Some of these
+# faults show in the figures above. Others need a check-up: a few more figures, from what the memory
+# holds. It draws no random numbers, so a run with it is the same run.
+#
+# | figure | what it is |
+# |---|---|
+# | `check/spread` | how much the values differ from state to state (standard deviation) |
+# | `check/lag` | how far the values of the network and of its slower copy are apart |
+# | `check/q_at_end` | the value of the last actions of episodes: after those comes nothing |
+# | `memory/frames` | how many frames are remembered |
+# | `memory/reward` | the mean reward of a remembered frame |
+# | `memory/done`, `memory/terminated` | the share of remembered frames with these flags |
+
+
+# %% id="06-checkup"
+def checkup(run):
+    memory = run.buffer[:]
+    online, delayed = run.loss.value_network_params, run.loss.target_value_network_params
+    believed = values(run, online, memory["observation"])
+    figures = {
+        "check/spread": believed.std(0).mean(),
+        "check/lag": (believed - values(run, delayed, memory["observation"])).abs().mean(),
+        "memory/frames": len(memory),
+    }
+    for entry in ("reward", "done", "terminated"):
+        figures[f"memory/{entry}"] = memory["next", entry].float().mean()
+    ends = memory["next", "done"].squeeze(-1)
+    if ends.any():
+        taken = believed.gather(-1, memory["action"].unsqueeze(-1))
+        figures["check/q_at_end"] = taken[ends].mean()
+    return figures
+
+
+# %% tags=["look"]
+for name, value in checkup(run).items():
+    print(f"{name:20} {float(value):.3g}")
+
+# %% [markdown]
+# This is the judged run at its end. Its values differ from state to state, the slower copy lags a
+# little, and all ends in its memory are falls. The last actions are believed to be worth little.
+#
+# We ran the loop of this lesson again with exactly one place of its code changed, in eight ways,
+# and stored the curves, with the check-up after each batch. Two more figures come from a judge that
+# is handed the whole explorer: `eval/reward`, and `eval/off_greedy`, the share of its actions that
+# are not those the agent thinks best. (A **dead ReLU** gives 0 in every state, and lets no gradient
+# back that could change it.)
+#
+# | what we changed | in the code |
+# |---|---|
+# | learning rate too high | 1.0 for 0.0005 |
+# | no target network | the slower copy follows after every update |
+# | falls stored as done, not as terminated | `terminated` is overwritten by `truncated` |
+# | dead ReLUs | the first layer's biases start at -20 |
+# | epsilon stuck | the line `run.egreedy.step(...)` is missing |
+# | rewards scaled up | stored times 100 |
+# | evaluation explores | the judge's exploration type is `RANDOM` |
+# | memory of one batch | room for 256 frames, not 50,000 |
+#
+# Each run below has one of these faults; one has none. Which has which? With $\gamma = 0.95$ and a
+# reward of 1 a step, no discounted return can pass $1 / (1 - 0.95) = 20$: the dashed line.
+
+# %% tags=["look"]
+from course_utils import FaultLab, load_results
+
+stored = load_results("06_sabotaged")["runs"]["sabotaged"]
+FaultLab(stored)
+
+# %% [markdown]
+# Notice how little the returns say. Some sick runs end with a high greedy return and would pass for
+# healthy; and several that never get off the ground look alike there. What tells them apart is a
+# figure that must hold for a sound loop: a bound that nothing can pass, two numbers that should be
+# equal, or one that should move.
+#
+# ### Exercise 6.6: build it: a doctor for training runs  (15 min)
+# Write the doctor down, so that it can look at every run of yours: `diagnose(curves)` gets the
+# curves of one run, a dictionary of tensors, each of shape `[points]` and without gaps, and returns
+# one of the names in `stored`: `"nothing is wrong"` or a fault. Below, `known[name]` holds three
+# runs of each. `check` hands over *other* runs, of seeds you have not seen, some of them ended
+# early: a rule has to catch the fault, not the run.
+#
+# There are also `curves["frames"]`, the frames played at each batch, `curves["train/length"]`, and
+# $\gamma$ as `curves["gamma"][0]`. Use as many cells as you like.
+# <details><summary>Hint 1: how to begin</summary>Let the function return
+# <code>"nothing is wrong"</code> and add one rule at a time, the surest first. After each, print
+# what it says of all runs in <code>known</code>.</details>
+# <details><summary>Hint 2: what a rule looks like</summary>Compare numbers of the same run with one
+# another, rather than with numbers you read off a figure: what is remembered with what was played,
+# the network with its slower copy, the first epsilon with the last.</details>
+# <details><summary>Hint 3: two that look alike</summary>With a learning rate of 1 the weights are
+# thrown so far in the first updates that no ReLU lets anything through any more. Both that run and
+# the one with dead ReLUs end with a spread of 0. Their first points differ: see the loss. The loss
+# is large with scaled rewards, too; so ask for those before.</details>
+# <details><summary>Hint 4: which curve for which fault</summary>Rewards: <code>memory/reward</code>
+# beside <code>train/return</code> over <code>train/length</code>. Learning rate: the largest
+# <code>train/loss</code>, beside 20 squared. Dead ReLUs: <code>check/spread</code>. Target network:
+# <code>check/lag</code>. Falls: <code>memory/terminated</code> beside <code>memory/done</code>.
+# Epsilon: <code>train/epsilon</code>. Evaluation: <code>eval/off_greedy</code>. Memory:
+# <code>memory/frames</code> beside <code>frames</code>.</details>
+
+
+# %%
+def without_gaps(log):
+    return {
+        name: torch.tensor([value for value in values if value is not None])
+        for name, values in log.items()
+    }
+
+
+known = {
+    name: [without_gaps(log) for log in list(logs.values())[:3]] for name, logs in stored.items()
+}
+
+
+# %% tags=["exercise"]
+def diagnose(curves):
+    # your code
+    ...
+
+
+check("6.6", diagnose)
+
+
+# %% tags=["solution"]
+def diagnose(curves):
+    first, last = ({name: values[at].item() for name, values in curves.items()} for at in (0, -1))
+    paid = last["train/return"] / last["train/length"]
+    largest_return = paid / (1 - first["gamma"])
+    if last["memory/reward"] > 2 * paid:
+        return "rewards scaled up"
+    if curves["train/loss"].max() > largest_return**2:
+        return "learning rate too high"
+    if curves["check/spread"].max() == 0:
+        return "dead ReLUs"
+    if curves["check/lag"].max() == 0:
+        return "no target network"
+    if last["memory/terminated"] < last["memory/done"]:
+        return "falls stored as done, not as terminated"
+    if first["train/epsilon"] == last["train/epsilon"]:
+        return "epsilon stuck"
+    if curves["eval/off_greedy"].max() > 0:
+        return "evaluation explores"
+    return "memory of one batch" if last["memory/frames"] < last["frames"] else "nothing is wrong"
+
+
+check("6.6", diagnose)
+
+# %% [markdown]
+# Such a doctor knows eight illnesses, on one task, each in one strength: what it calls healthy may
+# have a ninth. But these eight it finds in a second, and its questions are worth asking of every
+# run. To let it see a run of your own, end `learn` in `| beliefs(run) | checkup(run)`.
+#
 # ## What you can do now
 # You can log any loop with any logger, read logs back, judge an agent greedily while it trains, and
-# film it. You log the figure you mean beside the one you train on, and you look at an episode
-# before you believe a curve.
+# film it. You log the figure you mean beside the one you train on, you look at an episode before
+# you believe a curve, and you know which figures tell a sick run from a healthy one.
 #
-# **Try next:** train with `forward_speed` once more, with `gamma=0.99` in `build` and 16,384
+# **Try next:** train with `forward_speed` once more, with `GAMMA = 0.99` and 16,384
 # frames. Predict the curve, and what the video will show.
 #
 # Go on with [{{next title}}]({{next file}}).

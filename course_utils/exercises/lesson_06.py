@@ -4,8 +4,9 @@ import torch
 from tensordict import TensorDict
 
 from course_utils.exercises.drawn import endings, happens, mixed, rollout, whole
-from course_utils.exercises.exercise import Draw, Exercise, Mutant
+from course_utils.exercises.exercise import Build, Draw, Exercise, Mutant
 from course_utils.exercises.probing import tensors
+from course_utils.runs.shipped import load_results
 
 
 def _curve(draw: Draw) -> dict:
@@ -144,6 +145,113 @@ def _transitions(draw: Draw) -> dict:
 
 def _centred(td):
     return (1 - td["next", "observation"][..., :1].abs() / 2.4) * ~td["next", "terminated"]
+
+
+# The lesson shows this many runs of each fault; the check keeps the others.
+SHOWN = 3
+# Where to look for each fault.
+LOOK = {
+    "learning rate too high": "Look at the first points of `train/loss`: what explodes there may look dead later.",
+    "no target network": "`check/lag` compares the network with its slower copy.",
+    "falls stored as done, not as terminated": "Compare `memory/terminated` with `memory/done`.",
+    "dead ReLUs": "`check/spread` says whether the network tells states apart, and since when.",
+    "epsilon stuck": "Does `train/epsilon` move at all?",
+    "rewards scaled up": "Compare what a step pays, `train/return` by `train/length`, with `memory/reward`.",
+    "evaluation explores": "`eval/off_greedy` says how often the judged agent did not do what it thinks best.",
+    "memory of one batch": "Compare `memory/frames` with `frames`.",
+}
+
+
+def _without_gaps(log: dict, rows: int) -> dict[str, torch.Tensor]:
+    """The first rows of a stored log, as the exercise hands them over."""
+    return {name: torch.tensor([v for v in values[:rows] if v is not None]) for name, values in log.items()}
+
+
+def _examine_diagnosis(diagnose, draw: Draw) -> str:
+    """Let an answer diagnose runs whose seeds the lesson does not show, each cut off somewhere in its last quarter."""
+    runs = load_results("06_sabotaged")["runs"]["sabotaged"]
+    cases = [(fault, log) for fault, logs in runs.items() for log in list(logs.values())[SHOWN:]]
+    said: dict[str, list[str]] = {fault: [] for fault in runs}
+    for place in mixed(draw, len(cases)):
+        fault, log = cases[place]
+        rows = whole(draw, 3 * len(log["frames"]) // 4, len(log["frames"]))
+        given = _without_gaps(log, rows)
+        name = diagnose(given)
+        if not isinstance(name, str) or name not in runs:
+            return f"It returned {name!r}, which is none of the names. Return one of: {', '.join(map(repr, runs))}."
+        if any(not torch.equal(values, given.get(key, values[:0])) for key, values in _without_gaps(log, rows).items()):
+            return "It changes the curves that it is given, and whoever gave them still needs them."
+        said[fault].append(name)
+    return _first_mistake(said)
+
+
+def _first_mistake(said: dict[str, list[str]]) -> str:
+    """The sentence about the worst that was said of runs; empty where all was right.
+
+    Args:
+        said: for each fault, the healthy case first, what its runs were called.
+    """
+    names = [name for answers in said.values() for name in answers]
+    if len(set(names)) == 1:
+        return f"It says {names[0]!r} of every run."
+    healthy, *faults = said
+    wrong = {fault: [name for name in said[fault] if name != fault] for fault in said}
+    if alarms := wrong[healthy]:
+        return (
+            f"{len(alarms)} of {len(said[healthy])} healthy runs are called sick: {alarms[0]!r}. An alarm that rings "
+            "for the healthy is soon ignored; look at what healthy runs show there."
+        )
+    for fault in faults:
+        if healthy in wrong[fault]:
+            return (
+                f"{wrong[fault].count(healthy)} of {len(said[fault])} runs with {fault!r} pass as healthy. "
+                f"{LOOK[fault]}"
+            )
+    for fault in faults:
+        if wrong[fault]:
+            return (
+                f"{len(wrong[fault])} of {len(said[fault])} runs with {fault!r} are taken for "
+                f"{wrong[fault][0]!r}. {LOOK[fault]} Two signs can be there at once: ask first for the one that "
+                "explains the other."
+            )
+    return ""
+
+
+def _bound(curves):
+    return curves["train/return"][-1] / curves["train/length"][-1] / (1 - curves["gamma"][0])
+
+
+_SIGNS = {
+    "rewards scaled up": lambda c: c["memory/reward"][-1] > 2 * c["train/return"][-1] / c["train/length"][-1],
+    "learning rate too high": lambda c: c["train/loss"].max() > _bound(c) ** 2,
+    "dead ReLUs": lambda c: c["check/spread"].max() < 1e-6,
+    "no target network": lambda c: c["check/lag"].max() < 1e-6,
+    "falls stored as done, not as terminated": lambda c: c["memory/terminated"][-1] < c["memory/done"][-1],
+    "epsilon stuck": lambda c: c["train/epsilon"][0] == c["train/epsilon"][-1],
+    "evaluation explores": lambda c: c["eval/off_greedy"].max() > 0,
+    "memory of one batch": lambda c: c["memory/frames"][-1] < c["frames"][-1],
+}
+
+
+def _diagnose(curves, first=(), signs=_SIGNS):
+    """The first fault whose sign is there, those in `first` asked for first."""
+    order = [*first, *(name for name in signs if name not in first)]
+    return next((name for name in order if signs[name](curves)), "nothing is wrong")
+
+
+def _with_sign(name, sign, first=()):
+    """A mutant that knows one fault by another sign."""
+    return lambda curves: _diagnose(curves, first, {**_SIGNS, name: sign})
+
+
+def _number(curves):
+    return ["nothing is wrong", *_SIGNS].index(_diagnose(curves))
+
+
+def _overwriting(curves):
+    name = _diagnose(curves)
+    curves["train/loss"] /= curves["train/loss"].max()
+    return name
 
 
 EXERCISES = [
@@ -536,6 +644,64 @@ EXERCISES = [
                 lambda td: (1 - td["next", "observation"][..., 0].abs() / 2.4) * ~td["next", "terminated"],
                 "Your result is [batch, batch]: `[..., 0]` gives shape [batch], and that with [batch, 1] broadcasts to "
                 "a square, every position with every flag. Keep the dimension with `[..., :1]`.",
+            ),
+        ],
+    ),
+    Build(
+        number="6.6",
+        tests="It names the fault of runs that it has not seen, and leaves the healthy ones alone.",
+        reference=_diagnose,
+        examine=_examine_diagnosis,
+        mutants=[
+            Mutant(
+                "never alarmed",
+                lambda curves: "nothing is wrong",
+                "It says 'nothing is wrong' of every run.",
+            ),
+            Mutant(
+                "epsilon above zero",
+                _with_sign("epsilon stuck", lambda c: c["train/epsilon"][-1] > 0.05),
+                "3 of 3 healthy runs are called sick: 'epsilon stuck'. An alarm that rings for the healthy is soon "
+                "ignored; look at what healthy runs show there.",
+            ),
+            Mutant(
+                "judges the return alone",
+                lambda curves: "nothing is wrong" if curves["eval/reward"].max() > 50 else _diagnose(curves),
+                "runs with 'no target network' pass as healthy. `check/lag` compares the network with its slower copy.",
+            ),
+            Mutant(
+                "believes the evaluation",
+                _with_sign("evaluation explores", lambda c: c["eval/reward"].max() < 30),
+                "3 of 3 runs with 'evaluation explores' pass as healthy. `eval/off_greedy` says how often the judged "
+                "agent did not do what it thinks best.",
+            ),
+            Mutant(
+                "dead before exploded",
+                _with_sign("dead ReLUs", lambda c: c["check/spread"][-1] < 1e-6, first=["dead ReLUs"]),
+                "3 of 3 runs with 'learning rate too high' are taken for 'dead ReLUs'. Look at the first points of "
+                "`train/loss`: what explodes there may look dead later.",
+            ),
+            Mutant(
+                "every large loss",
+                lambda curves: _diagnose(curves, first=["learning rate too high"]),
+                "3 of 3 runs with 'rewards scaled up' are taken for 'learning rate too high'. Compare what a step "
+                "pays, `train/return` by `train/length`, with `memory/reward`.",
+            ),
+            Mutant(
+                "reward and done alone",
+                _with_sign("falls stored as done, not as terminated", lambda c: c["memory/done"][-1] == 0),
+                "3 of 3 runs with 'falls stored as done, not as terminated' pass as healthy. Compare "
+                "`memory/terminated` with `memory/done`.",
+            ),
+            Mutant(
+                "a number for a name",
+                _number,
+                "which is none of the names. Return one of: 'nothing is wrong', 'learning rate too high',",
+            ),
+            Mutant(
+                "scales in place",
+                _overwriting,
+                "It changes the curves that it is given, and whoever gave them still needs them.",
             ),
         ],
     ),

@@ -19,6 +19,12 @@ REDRAW_SECONDS = 0.1
 SHARE_OF_THE_LOOP = 0.02  # a drawing that took 1 ms is followed by 49 ms without one
 
 
+def three_digits(number: float) -> str:
+    """A measured number without digits that the next measurement would change."""
+    rounded = float(f"{number:.3g}")
+    return f"{rounded:,.0f}" if abs(rounded) >= 100 else f"{rounded:g}"
+
+
 class LivePlot:
     """One growing figure, redrawn at most ten times a second, and so seldom that it costs a loop about 2 % at most.
 
@@ -92,10 +98,11 @@ class LivePlot:
         x = max((points[-1][0] for points in self.series.values()), default=0)
         elapsed = time.perf_counter() - self._started
         total = None if self.total is None or x > self.total else self.total  # beyond it, it tells nothing any more
-        meter = "{n:,.0f}{unit} in {elapsed}, {rate_noinv_fmt}"
+        meter = "{n:,.0f}{unit} in {elapsed}{postfix}"
         if total is not None:
-            meter = "{n:,.0f} of at most {total:,}{unit} in {elapsed}, {rate_noinv_fmt}, at most {remaining} left"
-        return tqdm.format_meter(x, total, elapsed, unit=f" {self.x_label}", bar_format=meter)
+            meter = "{n:,.0f} of at most {total:,}{unit} in {elapsed}{postfix}, at most {remaining} left"
+        pace = f"{three_digits(x / elapsed) if x and elapsed else '?'} {self.x_label}/s"
+        return tqdm.format_meter(x, total, elapsed, unit=f" {self.x_label}", bar_format=meter, postfix=pace)
 
     def view(self) -> View:
         """The figure as it stands."""

@@ -41,9 +41,8 @@ class Sliders(WidgetView):
         figures = []
         for value in positions(self._start[name], *self._ranges[name]):
             html = _drawn(self._draw, {**self._start, name: value})
-            figures.append(
-                f'<figure style="margin:0"><figcaption>{escape(name)} = {value:g}</figcaption>{_smaller(html)}</figure>'
-            )
+            caption = f"<figcaption>{escape(name)} = {value:g}</figcaption>"
+            figures.append(f'<figure style="margin:0">{caption}{fewer_colours(html)}</figure>')
         return (
             f'<details class="course-positions"><summary>{escape(name)} from {self._ranges[name][0]:g} to '
             f"{self._ranges[name][1]:g}</summary>{''.join(figures)}</details>"
@@ -67,7 +66,7 @@ def _step(start: float, low: float, high: float, step: float | None) -> float:
     return step or (1 if _whole(start, low, high) else (high - low) / 100)
 
 
-def _smaller(html: str) -> str:
+def fewer_colours(html: str) -> str:
     """HTML whose PNG pictures have few colours: figures are drawn with few, and there are many of them."""
     from PIL import Image
 

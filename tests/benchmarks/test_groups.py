@@ -20,6 +20,7 @@ class TestGroups:
             "notebook",
             "ablations",
             "control",
+            "sabotaged",
             "staleness",
         }
         assert {"peers", "time"} <= {name for name, group in groups().items() if group.pinned}

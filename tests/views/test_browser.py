@@ -21,8 +21,8 @@ import torch
 from torchrl.data import Categorical, LazyTensorStorage, TensorDictReplayBuffer
 from torchrl.envs import GymEnv
 from torchrl.modules import MLP, QValueActor
-from course_utils import BreakItLab, EpisodeScrubber, LivePlot, ReplayLens
-from course_utils import flow, record_episode, show, show_figure, sliders
+from course_utils import BreakItLab, EpisodeScrubber, FaultLab, LivePlot, ReplayLens
+from course_utils import flow, load_results, record_episode, show, show_figure, sliders
 
 torch.manual_seed(0)
 env = GymEnv("CartPole-v1", categorical_action_encoding=True)
@@ -61,6 +61,7 @@ def run_one(name, watch):
 
 
 BreakItLab({"the recipe": runs(10), "no memory": runs(4), "no target": runs(9)}, 475, run_one)"""
+FAULT_LAB = 'FaultLab(load_results("06_sabotaged")["runs"]["sabotaged"])'
 LIVE = """with LivePlot(threshold=475, total=3_000) as live:
     for step in range(1, 61):
         time.sleep(0.02)
@@ -74,6 +75,7 @@ CELLS = [
     LENS,
     SLIDERS,
     LAB,
+    FAULT_LAB,
     LIVE,
 ]
 
@@ -204,6 +206,23 @@ def test_the_lab_trains_one_while_the_learner_watches(views):
     expect(output.locator("img[alt*='validation 500']")).to_be_visible(timeout=20_000)
 
 
+def test_a_run_is_diagnosed_from_the_keyboard(views):
+    output = live(views, "FaultLab(")
+    expect(output.locator("img[alt^='Run A, first and last points']")).to_be_visible()
+    tell = output.get_by_role("button", name="What tells it?")
+    expect(tell).to_be_disabled()
+    output.get_by_role("button", name="A", exact=True).focus()
+    views.page.keyboard.press("Tab")
+    views.page.keyboard.press("Space")
+    expect(output.locator("img[alt^='Run B, first and last points']")).to_be_visible()
+    output.get_by_role("button", name="nothing is wrong").focus()
+    views.page.keyboard.press("Space")
+    expect(tell).to_be_enabled()
+    tell.focus()
+    views.page.keyboard.press("Space")
+    expect(output.locator("[role=status]")).to_contain_text(re.compile(r"^(Right: |Not nothing is wrong, but )"))
+
+
 def test_a_live_plot_leaves_its_last_picture(views):
     output = views.output("with LivePlot")
     expect(output.locator("img")).to_have_count(1)
@@ -214,7 +233,7 @@ def test_a_live_plot_leaves_its_last_picture(views):
 @pytest.mark.parametrize("theme", ["Light", "Dark"])
 def test_every_view_can_be_read_in_both_themes(views, theme):
     views.use_theme(theme)
-    for marker in ("show(data)", 'data.exclude("action")', "EpisodeScrubber(\n"):
+    for marker in ("show(data)", 'data.exclude("action")', "EpisodeScrubber(\n", "FaultLab("):
         assert contrast_violations(views.page, views.output(marker)) == []
 
 

@@ -131,6 +131,16 @@ class TestLivePlot:
         assert re.fullmatch(r"8,001 frames in 00:00, .* frames/s", plot.status())
         assert LivePlot().status() == "0 frames in 00:00, ? frames/s"
 
+    @pytest.mark.parametrize(
+        ("seconds", "pace"), [(2.0, "1,000"), (2.546, "786"), (0.0147, "136,000"), (700, "2.86"), (3e6, "0.000667")]
+    )
+    def test_its_pace_has_three_digits(self, monkeypatch, seconds, pace):
+        monkeypatch.setattr(live.time, "perf_counter", lambda: 5.0)
+        plot = LivePlot(total=8000)
+        plot.add(2000, greedy=1)
+        monkeypatch.setattr(live.time, "perf_counter", lambda: 5.0 + seconds)
+        assert f", {pace} frames/s, at most " in plot.status()
+
     def test_drawing_takes_at_most_a_fiftieth_of_the_time_however_slow_it_is(self, monkeypatch):
         clock = iter(range(10**6))  # each look at the clock is a second later; so a drawing takes one second
         monkeypatch.setattr(live.time, "perf_counter", lambda: next(clock))
