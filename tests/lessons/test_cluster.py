@@ -253,7 +253,7 @@ def ray_start(folder: str, env: dict, *words: str) -> None:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=180,
+        timeout=400,
     )
     assert done.returncode == 0, done.stdout[-3000:]
 
