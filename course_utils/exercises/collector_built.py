@@ -1,4 +1,4 @@
-"""Collectors for exercise 12.6: one that is right, and the mistakes people make, each changing one thing in it."""
+"""Exercise 12.6: a collector that is right, and the mistakes people make, each changing one thing in it."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from typing import Any
 
 import torch
 
-from course_utils.exercises.exercise import Mutant
+from course_utils.exercises.collector_watched import examine
+from course_utils.exercises.exercise import Build, Mutant
 
 
 class SmallCollector:
-    """Plays `total_frames` frames with its own copy of `policy`; see lesson 12."""
+    """Plays `total_frames` frames with a copy of `policy`, which stays as it is until weights are sent."""
 
     def __init__(self, env: Any, policy: Any, frames_per_batch: int, total_frames: int) -> None:
         self.env, self.learner = env, policy
@@ -76,11 +77,6 @@ class TakesTheNetworkItself(SmallCollector):
         self.policy = policy
 
 
-class AssignsTensors(SmallCollector):
-    def take(self, policy):
-        self.policy.load_state_dict(policy.state_dict(), assign=True)
-
-
 class TakesParameters(SmallCollector):
     def take(self, policy):
         with torch.no_grad():
@@ -121,15 +117,6 @@ class ResetsEachBatch(SmallCollector):
     def frames(self):
         self.now = self.env.reset()
         return super().frames()
-
-
-class ResetsAll(SmallCollector):
-    def step(self):
-        from torchrl.envs import step_mdp
-
-        frame = self.env.step(self.policy(self.now))
-        over = frame["next", "done"].any()
-        return frame, self.env.reset() if over else step_mdp(frame)
 
 
 class NeverResets(SmallCollector):
@@ -198,20 +185,24 @@ class NoGradAcrossYield(SmallCollector):
             yield from super().__iter__()
 
 
+class ExplorationAcrossYield(SmallCollector):
+    def __iter__(self):
+        from torchrl.envs import ExplorationType, set_exploration_type
+
+        with set_exploration_type(ExplorationType.RANDOM):
+            yield from super().__iter__()
+
+
 class Greedy(SmallCollector):
     def play(self):
         with torch.no_grad():
             return self.frames()
 
 
-class TrainsTheLearners(SmallCollector):
+class PlaysInTheLearners(SmallCollector):
     def play(self):
-        before = self.learner.state_dict()
-        before = {name: value.clone() for name, value in before.items()}
         self.learner.load_state_dict(self.policy.state_dict())
-        batch = super().play()
-        self.learner.module.layer.weight.data.copy_(self.policy.module.layer.weight)
-        return batch
+        return super().play()
 
 
 class NeverCloses(SmallCollector):
@@ -232,6 +223,64 @@ class PlaysOn(SmallCollector):
             yield self.play()
 
 
-MUTANTS = [
-    Mutant("shares from the start", SharesFromTheStart, "It needs tensors of its own"),
-]
+ALONE = "Nothing was sent before batch 0, only the learner's network was trained on; yet your collector's has changed: "
+OLD = "New weights were sent before batch 1, and it was played with old ones: "
+
+BUILD = Build(
+    number="12.6",
+    tests="Its own copy stands still until weights are sent; then all of them have arrived; frames, versions, the end.",
+    reference=SmallCollector,
+    examine=examine,
+    mutants=[
+        Mutant("no copy", SharesFromTheStart, ALONE + "all of its weights."),
+        Mutant("shares buffers", SharesBuffers, ALONE + "`offset`, a buffer."),
+        Mutant(
+            "takes the network",
+            TakesTheNetworkItself,
+            "takes over those of the network it is given, as they are at that moment.",
+        ),
+        Mutant("parameters alone", TakesParameters, OLD + "`offset`, a buffer."),
+        Mutant("trained parameters alone", TakesTrainedOnes, OLD + "`frozen`, which asks for no gradient."),
+        Mutant("never takes", NeverTakes, OLD + "all of its weights."),
+        Mutant(
+            "from the first network",
+            TakesFromTheFirst,
+            "Batch 4 was not played with the weights that were sent last: all of its weights.",
+        ),
+        Mutant(
+            "plays ahead",
+            PlaysAhead,
+            "Do not play ahead: new weights may come in between, and those frames would be of old ones.",
+        ),
+        Mutant("resets each batch", ResetsEachBatch, "Rows [0, 1, 2] were reset in the middle of an episode."),
+        Mutant("never resets", NeverResets, "A row was stepped after its episode was over."),
+        Mutant("stops at ends", StopsAtEnds, "a batch does not end where an episode does."),
+        Mutant("counts steps", CountsSteps, "batch 0 has [3, 12]. (A step of 3 rows is 3 frames"),
+        Mutant("one more", OneMore, "after as many frames your collector hands over another batch."),
+        Mutant("counts batches", CountsBatches, "Every call of `update_policy_weights_` counts."),
+        Mutant(
+            "one tensor for all",
+            OneTensorForAll,
+            "Hand over new tensors each time: a replay buffer may hold the old ones.",
+        ),
+        Mutant("gradients on", GradientsOn, "Your collector plays with gradients on"),
+        Mutant("inference mode", InferenceMode, "Your batches were made in inference mode"),
+        Mutant(
+            "no_grad across yield", NoGradAcrossYield, "your collector's `with` still decides that gradients are off"
+        ),
+        Mutant(
+            "exploration across yield",
+            ExplorationAcrossYield,
+            "your collector's `with` still decides how actions are chosen",
+        ),
+        Mutant("greedy", Greedy, "The policy was asked for its best action, not for one that is drawn."),
+        Mutant(
+            "plays in the learner's network",
+            PlaysInTheLearners,
+            "The learner's network has changed while your collector played.",
+        ),
+        Mutant("never closes", NeverCloses, "the environment was closed 0 times."),
+        Mutant("closes twice", ClosesTwice, "the environment was closed 2 times."),
+        Mutant("plays on", PlaysOn, "After `shutdown` your collector plays on"),
+    ],
+)

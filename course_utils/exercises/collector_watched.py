@@ -6,7 +6,6 @@ is its row, its episode and its step, so a batch tells whether a frame is missin
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -88,8 +87,9 @@ def world_class() -> type:
             from tensordict import TensorDict
 
             rows = torch.ones(ROWS, dtype=torch.bool)
-            if tensordict is not None and "_reset" in tensordict.keys():
-                rows = tensordict["_reset"].reshape(ROWS).clone()
+            asked = None if tensordict is None else tensordict.get("_reset", None)
+            if asked is not None:
+                rows = asked.reshape(ROWS).clone()
             if self.notes.steps:  # before its first step a world may be reset as often as one likes
                 self.notes.cut_short += (rows & ~self.over).nonzero().flatten().tolist()
                 self.episode = self.episode + rows
@@ -137,7 +137,7 @@ class Watched:
 
     def __init__(self, build: Callable, draw: Draw, batches: int = BATCHES) -> None:
         self.notes = Notes()
-        self.lengths = 2 + torch.arange(ROWS)[draw.normal(ROWS).argsort()]  # none divides a batch in every row
+        self.lengths = 2 + torch.arange(ROWS)[draw.normal(ROWS).argsort()]  # in one row episodes end where batches do
         self.env = world_class()(self.notes, self.lengths)
         self.policy = make_policy(self.notes)
         self.start = 10.0 * int(draw.integers(1, 9))
@@ -171,9 +171,14 @@ def _whole_run(build: Callable, draw: Draw) -> str:
     from torchrl.envs import exploration_type
 
     watched = Watched(build, draw)
-    lacking = [name for name in ("__iter__", "update_policy_weights_", "shutdown") if not hasattr(watched.collector, name)]
+    lacking = [
+        name for name in ("__iter__", "update_policy_weights_", "shutdown") if not hasattr(watched.collector, name)
+    ]
     if lacking:
-        return f"Your collector has no `{lacking[0]}`. A `for` loop, `update_policy_weights_` and `shutdown` are asked for."
+        return (
+            f"Your collector has no `{lacking[0]}`. A `for` loop, `update_policy_weights_` and `shutdown` are "
+            "asked for."
+        )
     stream = iter(watched.collector)
     if not hasattr(stream, "__next__"):
         return "`iter(collector)` gives nothing that `next` can be asked of. Let `__iter__` `yield` batches."
@@ -200,19 +205,37 @@ def _whole_run(build: Callable, draw: Draw) -> str:
             watched.become(becomes + 7)
         before = watched.policy.module.numbers()
         batch = next(stream, None)
+        if watched.notes.steps > (number + 1) * STEPS and tuple(getattr(batch, "shape", ())) == (ROWS, STEPS):
+            return (
+                f"When batch {number} was handed over, {watched.notes.steps} steps had been played, {STEPS} for "
+                "each batch. "
+                "Do not play ahead: new weights may come in between, and those frames would be of old ones."
+            )
         if wrong := _modes(mode, stream) or _batch(watched, batch, number, plays, versions):
             return wrong
         if watched.policy.module.numbers() != before:
-            return "The learner's network has changed while your collector played. It has to leave that alone: the optimiser holds it."
+            return (
+                "The learner's network has changed while your collector played. It has to leave that alone: "
+                "the optimiser holds it."
+            )
         kept.append((batch, batch.clone()))
         for place, (old, was) in enumerate(kept[:-1]):
             if not bool((old == was).all()):
-                return f"Batch {place} has changed while batch {number} was played. Hand over new tensors each time: a replay buffer may hold the old ones."
+                return (
+                    f"Batch {place} has changed while batch {number} was played. Hand over new tensors each "
+                    "time: a replay buffer may hold the old ones."
+                )
     if next(stream, None) is not None:
-        return f"`total_frames` was {BATCHES * ROWS * STEPS}, and after as many frames your collector hands over another batch."
+        return (
+            f"`total_frames` was {BATCHES * ROWS * STEPS}, and after as many frames your collector hands over "
+            "another batch."
+        )
     steps = BATCHES * STEPS
     if watched.notes.steps != steps:
-        return f"{steps} steps of the environment (of {ROWS} rows each) make `total_frames`; your collector has played {watched.notes.steps}."
+        return (
+            f"{steps} steps of the environment (of {ROWS} rows each) make `total_frames`; your collector has "
+            f"played {watched.notes.steps}."
+        )
     return _closing(watched)
 
 
@@ -220,13 +243,18 @@ def _batch(watched: Watched, batch: Any, number: int, plays: list[float], versio
     from tensordict import TensorDictBase
 
     if batch is None:
-        return f"Your collector ended after {number} batches; `total_frames` asks for {BATCHES}. A step of {ROWS} rows is {ROWS} frames."
+        return (
+            f"Your collector ended after {number} batches; `total_frames` asks for {BATCHES}. A step of {ROWS} "
+            f"rows is {ROWS} frames."
+        )
     if not isinstance(batch, TensorDictBase):
         return f"A batch has to be a tensordict, and yours is a {type(batch).__name__}."
     if tuple(batch.shape) != (ROWS, STEPS):
         return (
-            f"With {ROWS} rows and `frames_per_batch={ROWS * STEPS}` a batch has shape [{ROWS}, {STEPS}]; batch {number} "
-            f"has {list(batch.shape)}. (A step of {ROWS} rows is {ROWS} frames, and a batch does not end where an episode does.)"
+            f"With {ROWS} rows and `frames_per_batch={ROWS * STEPS}` a batch has shape [{ROWS}, {STEPS}]; batch "
+            f"{number} "
+            f"has {list(batch.shape)}. (A step of {ROWS} rows is {ROWS} frames, and a batch does not end where an "
+            "episode does.)"
         )
     for key in ["observation", "action", "version", ("next", "observation"), ("next", "reward"), ("next", "done")]:
         if batch.get(key, None) is None:
@@ -240,9 +268,15 @@ def _batch(watched: Watched, batch: Any, number: int, plays: list[float], versio
     if wrong := _version(batch["version"], number, versions):
         return wrong
     if batch["action"].is_inference():
-        return "Your batches were made in inference mode, and no learner can differentiate through such tensors: `torch.no_grad()`."
+        return (
+            "Your batches were made in inference mode, and no learner can differentiate through such tensors: "
+            "`torch.no_grad()`."
+        )
     if watched.notes.gradients:
-        return "Your collector plays with gradients on, and so keeps what nobody will differentiate: `with torch.no_grad()`."
+        return (
+            "Your collector plays with gradients on, and so keeps what nobody will differentiate: `with "
+            "torch.no_grad()`."
+        )
     if watched.notes.greedy:
         return (
             "The policy was asked for its best action, not for one that is drawn. TorchRL's collectors play inside "
@@ -263,14 +297,16 @@ def _episodes(watched: Watched, batch: TensorDictBase, number: int) -> str:
         seen = [f"{int(e)}.{int(s)}" for _, e, s in batch["observation"][row].tolist()]
         should = [f"{int(e)}.{int(s)}" for _, e, s in wanted[row].tolist()]
         return (
-            f"Frames are missing, doubled or out of order. Row {row} of batch {number}, as episode.step: {', '.join(seen)}; "
+            f"Frames are missing, doubled or out of order. Row {row} of batch {number}, as episode.step: "
+            f"{', '.join(seen)}; "
             f"it should be {', '.join(should)}."
         )
     after = wanted + torch.tensor([0.0, 0.0, 1.0])
     if not torch.equal(batch["next", "observation"], after):
         return (
-            'The next observation of a frame has to be the one that its own step led to, in the last frame of an episode too. '
-            'Yours is of another step.'
+            "The next observation of a frame has to be the one that its own step led to, in the last frame of an "
+            "episode too. "
+            "Yours is of another step."
         )
     over = after[..., 2] == watched.lengths[:, None]
     if not torch.equal(batch["next", "done"].reshape(ROWS, STEPS), over):
@@ -310,8 +346,10 @@ def _version(version: torch.Tensor, number: int, versions: list[int]) -> str:
     if seen == [versions[number]]:
         return ""
     return (
-        f"Batch {number} was played after {versions[number]} deliveries of weights, so each of its frames is of version "
-        f"{versions[number]}; yours say {', '.join(f'{each:g}' for each in seen)}. Every call of `update_policy_weights_` counts."
+        f"Batch {number} was played after {versions[number]} deliveries of weights, so each of its frames is of "
+        "version "
+        f"{versions[number]}; yours say {', '.join(f'{each:g}' for each in seen)}. Every call of "
+        "`update_policy_weights_` counts."
     )
 
 
@@ -333,7 +371,10 @@ def _closing(watched: Watched) -> str:
     for _ in range(2):
         watched.collector.shutdown()
     if watched.notes.closed != 1:
-        return f"`shutdown` was called twice, and the environment was closed {watched.notes.closed} times. It has to be once."
+        return (
+            f"`shutdown` was called twice, and the environment was closed {watched.notes.closed} times. It has "
+            "to be once."
+        )
     return ""
 
 

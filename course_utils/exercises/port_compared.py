@@ -94,6 +94,7 @@ def _numbers(
         return wrong
     theirs = torch.optim.Adam([each for each in loss_module.parameters() if each.requires_grad], RATE)
     ours = torch.optim.Adam(network.parameters(), RATE)
+    before = copy.deepcopy(target)
     for update in range(UPDATES):
         batch = make_batch(draw)
         wanted = td_loss(network, target, batch, gamma)
@@ -103,14 +104,15 @@ def _numbers(
                 return wrong
             return (
                 f"The first losses agree, but after {update} updates of both on the same batches the plain one is "
-                f"{wanted.item():.4f} and yours {found.item():.4f}: something else is trained than what is played and judged."
+                f"{wanted.item():.4f} and yours {found.item():.4f}: something else is trained than what is played "
+                "and judged."
             )
         for optimiser, loss in ((ours, wanted), (theirs, found)):
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
         updater.step()
-        before = copy.deepcopy(target)
+        before.load_state_dict(target.state_dict())
         move(target, network, tau)
     return _actions(act, network, draw, f"After {UPDATES} updates")
 
@@ -126,9 +128,12 @@ def move(target: nn.Module, network: nn.Module, tau: float) -> nn.Module:
 def _moved(found, network, before, batch, gamma, tau) -> str:
     """How else the target moved in its first step, if in a way that people write."""
     shares = {
-        "After the first update your target is where it was. `updater.step()` has to move it, and the loss has to see that.": 0.0,
-        "After the first update your target is a copy of the network. It should move by the share `tau` of the way.": 1.0,
-        "Your target moves by `1 - tau` of the way, not by `tau`: `SoftUpdate(eps=...)` is told how much *stays*.": 1 - tau,
+        "After the first update your target is where it was. `updater.step()` has to move it, and the loss has "
+        "to see that.": 0.0,
+        "After the first update your target is a copy of the network. It should move by the share `tau` of "
+        "the way.": 1.0,
+        "Your target moves by `1 - tau` of the way, not by `tau`: `SoftUpdate(eps=...)` is told how much *stays*.": 1
+        - tau,
     }
     for sentence, share in shares.items():
         other = td_loss(network, move(copy.deepcopy(before), network, share), batch, gamma)
@@ -145,9 +150,15 @@ def _actions(act: Callable, network: nn.Module, draw: Draw, when: str) -> str:
     actions = act(observations)
     if not isinstance(actions, np.ndarray) or actions.dtype.kind not in "iu":
         kind = f"an array of {actions.dtype}" if isinstance(actions, np.ndarray) else _kind(actions)
-        return f"`act` has to return a NumPy array of whole numbers, as Gymnasium's vectors want it, and yours returns {kind}."
+        return (
+            "`act` has to return a NumPy array of whole numbers, as Gymnasium's vectors want it, and yours "
+            f"returns {kind}."
+        )
     if actions.shape != (200,):
-        return f"For observations of shape [200, {OBSERVED}] `act` has to return one action each, shape [200]; yours returns {list(actions.shape)}."
+        return (
+            f"For observations of shape [200, {OBSERVED}] `act` has to return one action each, shape [200]; "
+            f"yours returns {list(actions.shape)}."
+        )
     if not (observations == before).all():
         return "`act` has changed the observations it was given."
     with torch.no_grad():
@@ -157,7 +168,9 @@ def _actions(act: Callable, network: nn.Module, draw: Draw, when: str) -> str:
     if same.all():
         return ""
     after = " Does `act` play with the network that the loss trains?" if "After" in when else ""
-    return f"{when}, `act` does what the plain network does in {same.float().mean():.0%} of the states, not in all.{after}"
+    return (
+        f"{when}, `act` does what the plain network does in {same.float().mean():.0%} of the states, not in all.{after}"
+    )
 
 
 def _loss(
@@ -202,17 +215,16 @@ def _explain(found, wanted, network, target, batch, gamma) -> str:
             "Your loss still has TorchRL's gamma of 0.99: `loss_module.make_value_estimator(gamma=gamma)`.": td_loss(
                 network, target, batch, 0.99
             ),
-            'Your targets go on after the end of an episode: ("next", "terminated") has to say where it ended.': td_loss(
-                network, target, going_on, gamma
-            ),
+            'Your targets go on after the end of an episode: ("next", "terminated") has to say where '
+            "it ended.": td_loss(network, target, going_on, gamma),
             "Your observations are the wrong way round: `seen` is the root's, `seen_next` that of `next`.": td_loss(
                 network, target, swapped, gamma
             ),
-            "That is double DQN, in which `network` chooses the next action. The plain program lets `target` choose and "
+            "That is double DQN, in which `network` chooses the next action. The plain program lets `target` "
+            "choose and "
             "judge.": nn.functional.mse_loss(value, double),
-            "That is the smooth L1 loss; the plain program's is the mean of the squares, `l2`.": nn.functional.smooth_l1_loss(
-                value, best
-            ),
+            "That is the smooth L1 loss; the plain program's is the mean of the "
+            "squares, `l2`.": nn.functional.smooth_l1_loss(value, best),
             "That is the sum over the batch; the plain program takes the mean.": BATCH * wanted,
         }
     for sentence, other in others.items():

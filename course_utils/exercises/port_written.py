@@ -1,4 +1,4 @@
-"""Ports for exercise 13.6: one that is right, and the mistakes people make."""
+"""Exercise 13.6: a port that is right, and the mistakes people make."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from typing import Any
 
 import torch
 from torch import nn
+
+from course_utils.exercises.exercise import Build, Mutant
+from course_utils.exercises.port_compared import examine, td_loss
 
 
 def _agent(network: nn.Module) -> Any:
@@ -32,7 +35,12 @@ def _to_tensordict(batch: dict[str, torch.Tensor], column: Callable = lambda val
     from tensordict import TensorDict
 
     over = column(batch["terminated"])
-    after = {"observation": batch["seen_next"], "reward": column(batch["reward"]), "terminated": over, "done": over.clone()}
+    after = {
+        "observation": batch["seen_next"],
+        "reward": column(batch["reward"]),
+        "terminated": over,
+        "done": over.clone(),
+    }
     return TensorDict({"observation": batch["seen"], "action": batch["action"], "next": after}, [len(over)])
 
 
@@ -68,10 +76,6 @@ class Still:
 
     def step(self) -> None:
         pass
-
-
-def _target_forgotten(network, target, gamma, tau):
-    return _port(network, network, gamma, tau)
 
 
 def _updater_last(network, target, gamma, tau):
@@ -172,11 +176,45 @@ def _tensors(network, target, gamma, tau):
 
 
 def _plain_loss(network, target, gamma, tau):
-    from course_utils.exercises.port_compared import td_loss
-
     act, _, updater, to_tensordict = _port(network, target, gamma, tau)
     return act, lambda batch: td_loss(network, target, batch, gamma), updater, to_tensordict
 
 
 def _three(network, target, gamma, tau):
     return _port(network, target, gamma, tau)[:3]
+
+
+BUILD = Build(
+    number="13.6",
+    tests="On fresh inputs: the plain network's actions, the plain loss, and, after 30 updates of both, still "
+    "the same.",
+    reference=port,
+    examine=examine,
+    mutants=[
+        Mutant(
+            "three things",
+            _three,
+            "Return four things, `act, loss_module, updater, to_tensordict`; yours returns 3 things.",
+        ),
+        Mutant("a plain loss", _plain_loss, "`loss_module` has to be a loss of TorchRL's"),
+        Mutant("tensors for Gymnasium", _tensors, "`act` has to return a NumPy array of whole numbers"),
+        Mutant(
+            "one-hot actions", _one_hot, "`act` has to return one action each, shape [200]; yours returns [200, 2]."
+        ),
+        Mutant("a new network", _new_network, "Before any training, `act` does what the plain network does in"),
+        Mutant(
+            "updater last", _updater_last, "Your target starts as a copy of `network`, and `target` is another network."
+        ),
+        Mutant("gamma forgotten", _gamma_forgotten, "Your loss still has TorchRL's gamma of 0.99"),
+        Mutant("double DQN", _double, "That is double DQN, in which `network` chooses the next action."),
+        Mutant("smooth L1", _smooth, "That is the smooth L1 loss"),
+        Mutant("never ends", _never_ends, "Your targets go on after the end of an episode"),
+        Mutant("observations swapped", _swapped, "Your observations are the wrong way round"),
+        Mutant("no column", _no_column, "Your loss cannot read what your `to_tensordict` writes"),
+        Mutant("eps for tau", _stays, "Your target moves by `1 - tau` of the way, not by `tau`"),
+        Mutant("stands still", _stands_still, "After the first update your target is where it was."),
+        Mutant("copied whole", _copied, "After the first update your target is a copy of the network."),
+        Mutant("a layer that is frozen", _partly_frozen, "something else is trained than what is played and judged."),
+        Mutant("acts with a copy", _acts_alone, "Does `act` play with the network that the loss trains?"),
+    ],
+)

@@ -20,7 +20,7 @@ STUDIES, BUDGET = 3, 1_200  # looks of one run that each study may spend; a whol
 NOISE = 25.0
 RANGES = {"learning_rate": (1e-5, 1e-1), "horizon": (5.0, 500.0)}
 SEARCH, FRESH = [3, 4, 5], list(range(500, 510))
-FEWEST, CENTRE = 24, 0.5
+FEWEST = 24  # settings of a study; without stopping early the budget pays for 46
 
 
 class Run:
@@ -99,7 +99,9 @@ def _unusable(setting: Any, seeds: Any) -> str:
     except TypeError:
         return f"`looks` wants a list of seeds, and was given {seeds!r:.80}."
     if strangers:
-        return f"`looks` was asked for seeds {strangers}, which are neither among `search_seeds` nor among `fresh_seeds`."
+        return (
+            f"`looks` was asked for seeds {strangers}, which are neither among `search_seeds` nor among `fresh_seeds`."
+        )
     return "" if len(seeds) else "`looks` was asked for no seed at all."
 
 
@@ -140,7 +142,7 @@ def _answer(answer: Any) -> str:
 
 
 def _searched(task: Task) -> list[Run]:
-    return [run for run in task.runs if not set(run.seeds) & set(FRESH)]
+    return [run for run in task.runs if run.seen and not set(run.seeds) & set(FRESH)]
 
 
 def _same(one: dict, other: dict) -> bool:
@@ -154,16 +156,19 @@ def _search(task: Task) -> str:
         return "One run had search seeds and fresh ones together. The first choose, the others judge: keep them apart."
     if task.spent > BUDGET:
         return (
-            f"The budget was {BUDGET}, and you spent {task.spent}: a look costs as much as it has seeds, those of the exam "
-            f"too. A whole setting costs {LOOKS * len(SEARCH)}, the exam {LOOKS * len(FRESH)}: begin only what can be paid."
+            f"The budget was {BUDGET}, and you spent {task.spent}: a look costs as much as it has seeds, those of "
+            "the exam "
+            f"too. A whole setting costs {LOOKS * len(SEARCH)}, the exam {LOOKS * len(FRESH)}: begin only what "
+            "can be paid."
         )
     if not searched:
         return "No setting was run on the search seeds. They are there to choose with."
     settings = {tuple(sorted(run.setting.items())) for run in searched}
     if len(settings) < FEWEST:
         return (
-            f"Your study tried {len(settings)} different settings and spent {task.spent} of {BUDGET}. Stopping early, it can "
-            f"pay for more than {BUDGET // (LOOKS * len(SEARCH)) - 4}."
+            f"Your study tried {len(settings)} different settings and spent {task.spent} of {BUDGET}. Stopping "
+            "early, it can "
+            "pay for more than twice as many as there are whole ones to be had."
         )
     return ""
 
@@ -173,14 +178,17 @@ def _exam(task: Task, winner: dict, estimate: float) -> str:
     others = [run for run in fresh if not _same(run.setting, winner)]
     if others:
         return (
-            f"{len({tuple(run.setting.items()) for run in fresh})} settings were run on fresh seeds, the winner and others. "
+            f"{len({tuple(run.setting.items()) for run in fresh})} settings were run on fresh seeds, the winner "
+            "and others. "
             "Whatever takes part in choosing cannot judge: choose first, then run the winner alone on them."
         )
     if not fresh:
         return "The winner was never run on the fresh seeds, so its estimate holds the luck it was chosen for."
     began = task.order.index(fresh[0])
     if any(run in _searched(task) for run in task.order[began:]):
-        return "The search went on after the fresh seeds had been seen. Once they are looked at, they are fresh no more."
+        return (
+            "The search went on after the fresh seeds had been seen. Once they are looked at, they are fresh no more."
+        )
     by_seed: dict[int, float] = {}
     for run in fresh:
         for place, seed in enumerate(run.seeds):
@@ -191,7 +199,8 @@ def _exam(task: Task, winner: dict, estimate: float) -> str:
     whole = [run for run in _searched(task) if run.is_whole and _same(run.setting, winner)]
     if {seed for run in whole for seed in run.seeds} != set(SEARCH):
         return (
-            "The winner was not run to its last look on every search seed. Who was stopped early, or ran on one seed alone, "
+            "The winner was not run to its last look on every search seed. Who was stopped early, or ran on one "
+            "seed alone, "
             "cannot win: a mean of fewer looks is another number."
         )
     honest = statistics.fmean(by_seed.values())
@@ -200,11 +209,13 @@ def _exam(task: Task, winner: dict, estimate: float) -> str:
     claimed = statistics.fmean(run.means(LOOKS) for run in whole)
     if math.isclose(float(estimate), claimed, rel_tol=1e-6):
         return (
-            f"Your estimate of {float(estimate):.0f} is the winner's mean on the search seeds, which it was chosen for. On the "
+            f"Your estimate of {float(estimate):.0f} is the winner's mean on the search seeds, which it was "
+            "chosen for. On the "
             f"fresh ones it has {honest:.0f}: report that."
         )
     return (
-        f"On the fresh seeds the winner's score, the mean over its looks and then over the {len(FRESH)} seeds, is {honest:.1f}; "
+        f"On the fresh seeds the winner's score, the mean over its looks and then over the {len(FRESH)} seeds, is "
+        f"{honest:.1f}; "
         f"your estimate is {float(estimate):.1f}."
     )
 
@@ -214,15 +225,19 @@ def _scale(tasks: list[Task]) -> str:
     settings = {tuple(sorted(run.setting.items())) for task in tasks for run in _searched(task)}
     for name, (low, high) in RANGES.items():
         values = [dict(setting)[name] for setting in settings]
-        below = statistics.fmean(value < _between(low, high, CENTRE) for value in values)
+        below = statistics.fmean(value < _between(low, high, 0.5) for value in values)
         if below < 0.2:
             return (
-                f"Only {below:.0%} of your values of `{name}` are below {_between(low, high, CENTRE):.3g}, the middle of its "
+                f"Only {below:.0%} of your values of `{name}` are below {_between(low, high, 0.5):.3g}, the "
+                "middle of its "
                 "range on a log scale. Draw evenly in factors: `low * (high / low) ** share`."
             )
         spread = [_factors(value, low, low, high) for value in values]
         if max(spread) - min(spread) < 0.7:
-            return f"Your values of `{name}` go from {min(values):.3g} to {max(values):.3g}: much of its range was never tried."
+            return (
+                f"Your values of `{name}` go from {min(values):.3g} to {max(values):.3g}: much of its range "
+                "was never tried."
+            )
     return ""
 
 
@@ -232,7 +247,8 @@ def _pruning(tasks: list[Task]) -> str:
     runs = len(stopped) + len(whole)
     if len(stopped) < runs / 4:
         return (
-            f"Of {runs} runs in {len(tasks)} studies {len(stopped)} were stopped before their last look. Most can be told from "
+            f"Of {runs} runs in {len(tasks)} studies {len(stopped)} were stopped before their last look. Most can "
+            "be told from "
             "the best long before: stop those, and spend what they would have cost."
         )
     worse = []
@@ -243,7 +259,8 @@ def _pruning(tasks: list[Task]) -> str:
             worse.append(run.means(look) < statistics.median(other.means(look) for other in others))
     if statistics.fmean(worse) < 0.7:
         return (
-            f"Of the runs that you stopped, {statistics.fmean(worse):.0%} were behind those that went on, at the same look. "
+            f"Of the runs that you stopped, {statistics.fmean(worse):.0%} were behind those that went on, at the "
+            "same look. "
             "Stop those that fall behind, and no others."
         )
     return ""
@@ -251,11 +268,14 @@ def _pruning(tasks: list[Task]) -> str:
 
 def _better_ones(task: Task, winner: dict) -> float:
     """The share of finished settings whose claim was larger than the winner's."""
-    claims: dict[tuple, list[float]] = {}
+    claims: dict[tuple, dict[int, float]] = {}
     for run in _searched(task):
         if run.is_whole:
-            claims.setdefault(tuple(sorted(run.setting.items())), []).append(run.means(LOOKS))
-    scores = {setting: statistics.fmean(found) for setting, found in claims.items()}
+            columns = zip(run.seeds, zip(*run.seen, strict=True), strict=True)
+            claims.setdefault(tuple(sorted(run.setting.items())), {}).update(
+                {seed: statistics.fmean(column) for seed, column in columns}
+            )
+    scores = {each: statistics.fmean(found.values()) for each, found in claims.items() if set(found) == set(SEARCH)}
     mine = next(score for setting, score in scores.items() if _same(dict(setting), winner))
     return statistics.fmean(score > mine + 1e-9 for score in scores.values())
 
@@ -263,7 +283,8 @@ def _better_ones(task: Task, winner: dict) -> float:
 def _choice(tasks: list[Task], lost: list[float]) -> str:
     if max(lost) > 0:
         return (
-            f"Your winner is not the best of those that finished: {max(lost):.0%} of them had a larger mean on the search "
+            f"Your winner is not the best of those that finished: {max(lost):.0%} of them had a larger mean on "
+            "the search "
             "seeds. Take the largest."
         )
     return ""

@@ -1,4 +1,4 @@
-"""Studies for exercise 14.6: one that is right, and the mistakes people make."""
+"""Exercise 14.6: a study that is right, and the mistakes people make, each changing one part of it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import statistics
 from collections.abc import Callable
 from typing import Any
 
-LOOKS = 8
+from course_utils.exercises.exercise import Build, Mutant
+from course_utils.exercises.study_watched import LOOKS, examine
 
 
 class Study:
@@ -127,24 +128,9 @@ class BestSeed(Study):
         return max(statistics.fmean(column) for column in zip(*seen, strict=True))
 
 
-class LastLook(Study):
-    def estimate(self, winner):
-        return statistics.fmean(list(self.looks(winner, self.fresh))[-1])
-
-
 class TakesTheLast(Study):
     def choose(self):
         return self.finished()[-1][0]
-
-
-class EarlyMeansWin(Study):
-    def choose(self):
-        return min(self.trials, key=lambda trial: len(trial[1]))[0]
-
-
-class TriesFew(Study):
-    def can_go_on(self):
-        return len(self.trials) < 10
 
 
 class OneSetting(Study):
@@ -173,3 +159,33 @@ class AllSeeds(Study):
     def attempt(self, setting):
         self.search = [0, 1, 2]
         return super().attempt(setting)
+
+
+BUILD = Build(
+    number="14.6",
+    tests="Three studies: the budget kept, factors drawn evenly, the hopeless stopped, the winner judged on "
+    "fresh seeds alone.",
+    reference=study,
+    examine=examine,
+    mutants=[
+        Mutant("evenly drawn", of(Even), "Draw evenly in factors: `low * (high / low) ** share`."),
+        Mutant("stops nobody", of(Unpruned), "0 were stopped before their last look."),
+        Mutant("stops the best", of(StopsTheBest), "Stop those that fall behind, and no others."),
+        Mutant("reports the claim", of(Claims), "is the winner's mean on the search seeds, which it was chosen for."),
+        Mutant("no exam", of(NoExam), "The winner was never run on the fresh seeds"),
+        Mutant("chooses by the exam", of(ChoosesFresh), "2 settings were run on fresh seeds, the winner and others."),
+        Mutant("exam not paid for", of(ExamUnpaid), "begin only what can be paid."),
+        Mutant("one seed", of(OneSeed), "The winner was not run to its last look on every search seed."),
+        Mutant("best seed", of(BestSeed), "On the fresh seeds the winner's score, the mean over its looks"),
+        Mutant(
+            "some fresh seeds",
+            of(SomeFreshSeeds),
+            "The winner's exam has 10 fresh seeds, each to its last look; yours has 3.",
+        ),
+        Mutant("the last one wins", of(TakesTheLast), "Your winner is not the best of those that finished"),
+        Mutant("one setting", of(OneSetting), "Your study tried 1 different settings"),
+        Mutant("seeds mixed", of(SeedsMixed), "One run had search seeds and fresh ones together."),
+        Mutant("searches on fresh seeds", of(SearchesOnFresh), "No setting was run on the search seeds."),
+        Mutant("seeds of its own", of(AllSeeds), "which are neither among `search_seeds` nor among `fresh_seeds`."),
+    ],
+)
