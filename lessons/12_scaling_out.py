@@ -983,19 +983,16 @@ print(means)
 # <details><summary>Hint 4: drawn, not greedy</summary><code>with
 # set_exploration_type(ExplorationType.RANDOM):</code></details>
 
+
 # %% tags=["exercise"]
 class SmallCollector:
-    def __init__(self, env, policy, frames_per_batch, total_frames):
-        ...  # your code
+    def __init__(self, env, policy, frames_per_batch, total_frames): ...  # your code
 
-    def __iter__(self):
-        ...  # your code
+    def __iter__(self): ...  # your code
 
-    def update_policy_weights_(self, policy):
-        ...  # your code
+    def update_policy_weights_(self, policy): ...  # your code
 
-    def shutdown(self):
-        ...  # your code
+    def shutdown(self): ...  # your code
 
 
 check("12.6", SmallCollector)

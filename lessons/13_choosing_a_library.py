@@ -380,10 +380,14 @@ longest = max(libraries, key=lambda library: len(lines_of(library, "dqn")))
 print(f"most lines: {longest}, {len(lines_of(longest, 'dqn'))}")
 for title, group in groups.items():
     measured = stored["runs"][group]
-    seconds = {name: median(run["cpu_seconds"] for run in timed(runs)) for name, runs in measured.items()}
+    seconds = {
+        name: median(run["cpu_seconds"] for run in timed(runs)) for name, runs in measured.items()
+    }
     quickest, slowest = min(seconds, key=seconds.get), max(seconds, key=seconds.get)
     factor = seconds[slowest] / seconds[quickest]
-    print(f"{title}: {quickest} in the fewest seconds, {slowest} in the most, {factor:.0f} times as many")
+    print(
+        f"{title}: {quickest} in the fewest seconds, {slowest} in the most, {factor:.0f} times as many"
+    )
 
 # %% [markdown]
 # Exercise 13.1 again, with the left panel's numbers: seconds of a run relative to TorchRL's, for environments
@@ -545,14 +549,14 @@ check("13.5", candidates)
 # the values of two actions, an older `target` of the same layers, `gamma`, and `tau`. Their loss is `td_loss`, printed above.
 # After each update they move the target by a share of the way: `target = (1 - tau) * target + tau * network`.
 #
-# Write `port(network, target, gamma, tau)`. It returns four things:
+# Write `port(network, target, gamma, tau)`. It returns four things, in this order:
 #
-# | | |
-# |---|---|
-# | `act(observations)` | greedy actions as `judge.py` and Gymnasium want them: NumPy in, float32, shape `[n, 4]`; NumPy out, whole numbers, shape `[n]` |
-# | `loss_module` | a `DQNLoss` |
-# | `updater` | its `step()` moves the loss's target, after the optimiser's step |
-# | `to_tensordict(batch)` | what `loss_module` reads, made of their batch: a dict of `seen` and `seen_next`, shape `[n, 4]`, and `action`, `reward`, `terminated`, shape `[n]` |
+# - `act(observations)`: greedy actions as `judge.py` and Gymnasium want them. NumPy in, float32, shape `[n, 4]`; NumPy out,
+#   whole numbers, shape `[n]`;
+# - `loss_module`: a `DQNLoss`;
+# - `updater`: its `step()`, called after the optimiser's, moves the loss's target;
+# - `to_tensordict(batch)`: makes of their batch what `loss_module` reads. Theirs is a dict of `seen` and `seen_next`, shape
+#   `[n, 4]`, and of `action`, `reward` and `terminated`, shape `[n]`.
 #
 # A port is right if nobody can tell it from the original: the same actions, the same loss on any batch, and, after thirty
 # updates of both on the same batches, still the same.

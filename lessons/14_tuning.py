@@ -976,12 +976,12 @@ for arm in searches:
 # %% [markdown]
 # A grey line leads from a winner's claim to what it is worth. One that falls claimed too much; one that rises had bad luck
 # during the search. The curse is about the average, and in the two last lines above the average is less than two standard
-# errors from zero: **these ten studies do not show it**. Half of their claims were too large, and some were far too small.
+# errors from zero: **these ten studies do not show it**. Most of their claims were too large, but some were far too small.
 #
-# Why are dice so different? Their settings had nothing but luck to be chosen for. These settings differ by more than three
-# seeds are off, so the best one really is among the best, and little of its lead is luck. Nobody knows beforehand which of the
-# two a search will be like: fifty runs of fifty settings that are all alike look the same from inside. The seeds that the
-# winner was chosen on cannot tell, and fresh ones can. That, and not that every claim is false, is why they are asked.
+# Why are dice so different? Their settings had nothing but luck to be chosen for. These differ: the winners are worth more
+# than twice as much as the first guess, in the mean, and beside that the luck of three seeds is small. Nobody knows beforehand
+# which of the two a search will be like, and the seeds that chose the winner cannot tell. Fresh ones can. That, and not that
+# every claim is false, is why they are asked.
 #
 # Every winner leaves the first guess behind: tuning paid. For the rest, look at the lines above before you speak: is TPE
 # better than random search, or than a person with 130 settings? What is not above two standard errors is not shown by five
@@ -1005,12 +1005,15 @@ for arm in searches:
 # In the check a training costs nothing, so it is quick: the returns come from a formula, with noise. First try yours on one
 # like it:
 
+
 # %%
 def easy_looks(setting, seeds):
     away = np.log(setting["learning_rate"] / 3e-4) ** 2 + np.log(setting["horizon"] / 20) ** 2
     worth = 300 * np.exp(-away / 20)
     for look in range(1, LOOKS + 1):
-        luck = [np.random.default_rng([seed, look, round(1e6 * worth)]).normal(0, 40) for seed in seeds]
+        luck = [
+            np.random.default_rng([seed, look, round(1e6 * worth)]).normal(0, 40) for seed in seeds
+        ]
         yield [worth * (1 - np.exp(-look / 2)) + each for each in luck]
 
 
@@ -1028,6 +1031,7 @@ np.round(list(easy_looks({"learning_rate": 1e-3, "horizon": 50.0}, search_seeds)
 # look, once four have finished.</details>
 # <details><summary>Hint 4: when to end</summary>The exam costs <code>8 * len(fresh_seeds)</code>, a whole trial
 # <code>8 * len(search_seeds)</code>. Begin a trial only if both can still be paid.</details>
+
 
 # %% tags=["exercise"]
 def study(looks, ranges, search_seeds, fresh_seeds, budget):
