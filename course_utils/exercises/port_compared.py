@@ -17,7 +17,7 @@ RATE = 1e-2  # of both optimisers
 
 
 def td_loss(network: nn.Module, target: nn.Module, batch: dict[str, torch.Tensor], gamma: float) -> torch.Tensor:
-    """The loss of `examples/libraries/plain_dqn.py`; `tests/exercises/test_port_compared.py` holds them together."""
+    """The loss of `examples/libraries/plain_dqn.py`; `tests/lessons/test_lesson_13.py` holds them together."""
     value = network(batch["seen"]).gather(1, batch["action"][:, None]).squeeze(1)
     with torch.no_grad():
         best_next = target(batch["seen_next"]).max(1).values
