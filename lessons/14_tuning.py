@@ -20,7 +20,7 @@
 #
 # Tuning can be that trade. Try many settings, keep the best, report its score; and part of that score may be
 # luck, which you chose it *for*. That is the **winner's curse**. How strong is it when settings really differ? That
-# depends on the search, and the last section looks at ten real ones. This lesson tunes lesson
+# depends on the search, and "Was it luck?" looks at ten real ones. This lesson tunes lesson
 # 07's DQN, because it pays, with three habits that hold whether the curse is strong or weak:
 #
 # > **The rule.** A setting is judged on several seeds. The seeds of the search are used for choosing
@@ -701,7 +701,7 @@ print(f"updates of the {len(won)} stored winners: {min(won):.0f} to {max(won):.0
 # settles early looks alike in the good trials and in all of them, so it counts for little. Take such a chart as a hint
 # where to look, never as a finding. (More plots to try in `dashboard`: `"optimization_history"`, `"timeline"`.)
 #
-# ## The exam: fresh seeds  (about 56 min to here)
+# ## The exam: fresh seeds  (about 56 min to here) (deeper)
 #
 # The study has a winner and a claim. Predict before you run: what will the winner score on the ten fresh seeds, and will
 # it pass the rule against the first guess?
@@ -940,6 +940,10 @@ show_figure(
 # by hand: it took a person about 130 settings, with another aim (to solve the task, reliably and in few seconds).
 
 # %% tags=["look"]
+from course_utils import load_results
+
+measured = load_results("14_tuning")["runs"]["tuning"]
+searches = ["TPE and pruning", "random search"]
 figure, axes = plt.subplots(figsize=(8, 3.2))
 facts = []
 for place, (arm, runs) in enumerate(measured.items()):
@@ -987,6 +991,8 @@ for arm in searches:
 # better than random search, or than a person with 130 settings? What is not above two standard errors is not shown by five
 # studies, whatever the mean says. (Nor would it tell whether the sampler helped or stopping early, which bought more
 # trials for the same frames.)
+#
+# ## A study of your own  (about 85 min to here) (deeper)
 #
 # ### Exercise 14.6: build it: a study  (20 min)
 # Now a whole study, by you: a search that spends a budget, stops what will not win, and says something true at its end.
