@@ -7,8 +7,9 @@
 #       - change one process for many, or for a cluster, by changing how the collector is built and nothing else
 #       - see how old the policy behind a batch is, and say what V-trace corrects in it and what that costs
 #       - run IMPALA, actors here and a learner there, and say what is lost when one of them dies
+#       - build a collector with weights of its own, and send it new ones
 #     prerequisites: lessons 05 (collectors) and 08 (the policy gradient and its ratio)
-#     minutes: {reading: 39, exercises: 20}
+#     minutes: {reading: 55, exercises: 40, short: 25}
 # ---
 
 # %% [markdown]
@@ -219,7 +220,7 @@ for name, p, q in zip(names, played, learned, strict=True):
 # The slower the simulator, the more of the time is play, and play is what can be spread. But whatever
 # the simulator, the orange part stays: learning has to happen in one place.
 #
-# ## When do workers pay?  (about 8 min to here)
+# ## When do workers pay?  (about 9 min to here)
 #
 # Three times decide. For one batch, let $S$ be the seconds a worker needs to play it, $L$ those to
 # learn from it, and $C$ those that the learner spends to *carry* it over: to receive it, and to send
@@ -338,7 +339,7 @@ print(f"the learner is busy all the time from: {enough}")
 # of them are well spent. That is a *model*. It knows of no network that is full and of no worker that is
 # slower than the others, and it takes $C$ for the same however many there are.
 #
-# ## One construction  (about 20 min to here)
+# ## One construction  (about 26 min to here)
 #
 # Lesson 05 met `MultiSyncCollector` and `MultiAsyncCollector`. All of TorchRL's collectors hand over
 # batches of the same form, so the learner need not know who played. Everything that differs stands in
@@ -435,15 +436,17 @@ for kind, runs in speeds.items():
             print(f"  {kind}: {times_one_process(run):.1f} times one process")
 
 # %% [markdown]
-# Left, eight workers are far from the bend, and both kinds go up in a straight line. (A little more than
-# $n$ times is no mistake: one process stops playing to learn, asynchronous workers do not.) Right, the
-# learner sleeps for 0.4 s more over each batch, as if a large network were at work on a GPU. Now
+# Left, eight workers are far from the bend, and both kinds go up in a straight line: $n$ workers, about $n$ times.
+# Right, the learner sleeps for 0.4 s more over each batch, as if a large network were at work on a GPU. Now
 # $S / (L + C)$ is about four, and there the asynchronous line bends: eight workers bring what four do. Synchronous
-# ones creep towards the same ceiling and are farther from it.
+# ones creep towards the same ceiling and are farther from it. (That two asynchronous workers bring *more* than twice as
+# much here is no mistake. One process stops playing while it learns; they do not.)
 #
 # All of them sleep, and who sleeps needs no core. **What two cores cannot show** is many workers that
 # *compute*. The last list hints at it: CartPole as it is, where each step costs a processor, and two workers
 # and a learner share two cores. A network between machines is not in these numbers either.
+#
+# ## Other machines  (about 36 min to here) (deeper)
 #
 # Three more constructions lead to other machines. This is all that changes (`launcher="mp"` starts the
 # workers on this machine, to try it; left out, a cluster's Slurm is asked):
@@ -461,9 +464,12 @@ for kind, runs in speeds.items():
 # | `Collector` | you yourself | playing is quicker than learning |
 # | `MultiSyncCollector` | processes of this machine | the method needs fresh frames (PPO) |
 # | `MultiAsyncCollector` | processes of this machine | the method bears old frames |
-# | `RayCollector` | actors of a Ray cluster | several machines; the script builds new ones for those that die |
+# | `RayCollector` | actors of a Ray cluster | several machines; where an actor dies, it raises an error |
 # | `DistributedCollector` | processes that talk by `torch.distributed` | several machines, a fixed number |
 # | `RPCCollector` | the same, by remote calls of PyTorch's RPC | as before |
+#
+# None of them replaces a worker that dies. Who wants workers that come and go has to build a new collector each time;
+# the script in the last section does.
 #
 # **Ray** is a program of its own that runs on every machine of a cluster (a *node*). One node, the *head*,
 # keeps the list of the others and of what each has to offer. You hand Ray a Python object, here a
@@ -502,7 +508,7 @@ def which_collector(machines, simulate, learn, needs_fresh_frames):
 check("12.3", which_collector)
 
 # %% [markdown]
-# ## How old is the policy?  (about 30 min to here)
+# ## How old is the policy?  (about 44 min to here) (deeper)
 #
 # While an asynchronous worker plays, the learner goes on. When the batch arrives, the policy that
 # played is no longer the one that learns: it is *stale*. The `age` layer tells how many batches the
@@ -590,7 +596,7 @@ print("\n".join(spreads))
 # such frames for its own is biased: actions that it has long given up go on being counted as its
 # choice.
 #
-# ## V-trace, in ten lines  (about 38 min to here)
+# ## V-trace, in ten lines  (about 53 min to here) (deeper)
 #
 # IMPALA (*importance weighted actor-learner architectures*, Espeholt et al., DeepMind, 2018) weighs
 # frames with those ratios. In **V-trace** each frame's TD error is weighed with its ratio $\rho_t$, clipped at 1,
@@ -789,7 +795,7 @@ for lag in [4, 20]:
 # was not tried. So look at the lag first (fewer workers for a learner, or a faster learner, make it smaller); whether
 # V-trace pays, only runs on your own task can say: many seeds, with it and without.
 #
-# ## IMPALA: actors there, a learner here  (about 50 min to here)
+# ## IMPALA: actors there, a learner here  (about 67 min to here) (deeper)
 #
 # All parts are there. **IMPALA** is: many workers (its paper says actors) that play with weights a little old, one
 # learner that takes whatever arrives, V-trace in between. Where Ray is installed, the workers are actors of Ray, which
@@ -885,7 +891,7 @@ print(f"mean return of 100 fresh episodes: {score:.0f}, {verdict}")
 # One run, of a recipe that scatters as the dots above do: with another seed, or with the workers at another pace, the
 # exam can come out quite differently. What holds is that it learned, from frames that others played.
 #
-# ## How weights travel  (about 53 min to here)
+# ## How weights travel  (about 71 min to here) (deeper)
 #
 # What brings new weights to the workers is a part of its own, a *weight sync scheme*
 # (`torchrl.weight_update`), and like every part it can be swapped:
@@ -946,7 +952,112 @@ print(means)
 # middle of a batch (not with Ray, as we used it). V-trace does not mind, since each frame carries the log-probability
 # it was drawn with.
 #
-# ## To a real cluster  (about 55 min to here)
+# ### Exercise 12.6: build it: a collector that syncs weights  (20 min)
+# All collectors so far were somebody else's. Build one, in your own process, that plays with a *copy* of the policy, as a
+# worker does. Write a class that can do this:
+#
+# | you write | and it |
+# |---|---|
+# | `SmallCollector(env, policy, frames_per_batch, total_frames)` | makes its own copy of the policy, as it is now |
+# | `for batch in collector:` | hands over tensordicts of shape `[rows, steps]` until `total_frames` have been played |
+# | `collector.update_policy_weights_(policy)` | takes over *all* weights of the policy it is given |
+# | `collector.shutdown()` | closes the environment, once, however often you say so; a loop that is under way ends |
+#
+# - `env` has `env.numel()` rows that are stepped together, so one step is as many frames. `frames_per_batch` is a multiple
+#   of that, and `total_frames` one of `frames_per_batch`.
+# - A batch goes on where the last one stopped, in the middle of episodes. A row is reset when *its* episode is over.
+# - Each frame holds a whole number, `"version"`: how many times weights had been sent when it was played.
+# - Only `update_policy_weights_` changes the copy, and nothing changes the learner's network. Nothing is played ahead.
+# - Actions are drawn, as by TorchRL's collectors, and without gradients. Both end before the batch is handed over: the
+#   learner needs its gradients.
+#
+# <details><summary>Hint 1: one step</summary><code>env.step_and_maybe_reset(policy(now))</code> returns two tensordicts: the
+# frame, with <code>"next"</code> in it, and the one to go on from, in which rows that were over have begun anew. It starts
+# with <code>now = env.reset()</code>. <code>torch.stack(frames, 1)</code> makes a batch of frames.</details>
+# <details><summary>Hint 2: the copy</summary><code>copy.deepcopy</code> once; then
+# <code>load_state_dict(policy.state_dict())</code>, which copies into the tensors that are there: trained weights, frozen
+# ones and buffers.</details>
+# <details><summary>Hint 3: the loop</summary>A method <code>__iter__</code> with a <code>yield</code> in it is all that
+# <code>for</code> asks for. What stands inside <code>with torch.no_grad():</code> at a <code>yield</code> holds for the
+# learner too, so play a batch in a method of its own and yield what it returns.</details>
+# <details><summary>Hint 4: drawn, not greedy</summary><code>with
+# set_exploration_type(ExplorationType.RANDOM):</code></details>
+
+
+# %% tags=["exercise"]
+class SmallCollector:
+    def __init__(self, env, policy, frames_per_batch, total_frames): ...  # your code
+
+    def __iter__(self): ...  # your code
+
+    def update_policy_weights_(self, policy): ...  # your code
+
+    def shutdown(self): ...  # your code
+
+
+check("12.6", SmallCollector)
+
+# %% tags=["solution"]
+import copy
+
+from torchrl.envs import ExplorationType, set_exploration_type
+
+
+class Player:
+    """Plays with weights of its own, and goes on where it stopped."""
+
+    def __init__(self, env, policy):
+        self.env, self.policy, self.now = env, copy.deepcopy(policy), env.reset()
+
+    def play(self, steps, version):
+        frames = []
+        with torch.no_grad(), set_exploration_type(ExplorationType.RANDOM):
+            for _ in range(steps):
+                frame, self.now = self.env.step_and_maybe_reset(self.policy(self.now))
+                frames.append(frame.set("version", torch.full(frame.shape, version)))
+        return torch.stack(frames, 1)
+
+
+# %% tags=["solution"]
+class SmallCollector:
+    def __init__(self, env, policy, frames_per_batch, total_frames):
+        self.player = Player(env, policy)
+        self.steps = frames_per_batch // env.numel()
+        self.batches = total_frames // frames_per_batch
+        self.version, self.closed = 0, False
+
+    def __iter__(self):
+        for _ in range(self.batches):
+            if self.closed:
+                return
+            yield self.player.play(self.steps, self.version)
+
+    def update_policy_weights_(self, policy):
+        self.player.policy.load_state_dict(policy.state_dict())
+        self.version += 1
+
+    def shutdown(self):
+        if not self.closed:
+            self.player.env.close()
+        self.closed = True
+
+
+check("12.6", SmallCollector)
+
+# %% [markdown]
+# Yours fits wherever this lesson has a collector. In a cell of your own, let it take the place of the copies above, and
+# predict the ages that come out:
+#
+# ```python
+# run = build(seed)
+# mine = SmallCollector(make_env(seed), run.player, batch_frames, 32 * batch_frames)
+# lags_of(mine, run, 32, send_every=8)
+# ```
+#
+# (0 to 7, four times over: a copy ages by one with each batch that is learned from, until it is sent anew. Nobody plays
+# beside the learner here, so no batch is under way when weights arrive.)
+#
+# ## To a real cluster  (about 93 min to here) (deeper)
 #
 # `examples/cluster/` in the course's repository holds this lesson as one script, `train.py`, with checkpoints
 # as in lesson 07. Its `make_collector` knows all six collectors, and nothing else does:

@@ -3,12 +3,13 @@
 #   course:
 #     title: "Tuning: search honestly, pay less"
 #     objectives:
-#       - see why the best of many trials looks better than it is, and judge it on fresh seeds
+#       - see why the best of many trials can look better than it is, and judge it on fresh seeds
 #       - search the settings of a DQN with Optuna, stop hopeless trials early, lose nothing
 #       - read the plots of a study, and say what they cannot show
 #       - weigh what a setting achieves against what it costs
+#       - write a study of your own that keeps its budget and reports what is true
 #     prerequisites: lessons 03, 05 and 07 (each part is recalled here in a sentence)
-#     minutes: {reading: 40, exercises: 21}
+#     minutes: {reading: 55, exercises: 41, short: 25}
 # ---
 
 # %% [markdown]
@@ -17,9 +18,10 @@
 # Thirty dice are thrown three times each. The best die has a mean of five and a half. You buy it: what
 # will it show tomorrow?
 #
-# Tuning is that trade. Try many settings, keep the best, report its score; and part of that score was
-# luck, which you chose it *for*. That is the **winner's curse**. This lesson tunes lesson
-# 07's DQN all the same, because it pays, with three habits against the curse:
+# Tuning can be that trade. Try many settings, keep the best, report its score; and part of that score may be
+# luck, which you chose it *for*. That is the **winner's curse**. How strong is it when settings really differ? That
+# depends on the search, and "Was it luck?" looks at ten real ones. This lesson tunes lesson
+# 07's DQN, because it pays, with three habits that hold whether the curse is strong or weak:
 #
 # > **The rule.** A setting is judged on several seeds. The seeds of the search are used for choosing
 # > and for nothing else. *Tuned beats default* only if, on **fresh seeds** and seed by seed, the mean
@@ -61,9 +63,9 @@ for settings in [1, 3, 10, 30, 100]:
 # Nothing was found, for there was nothing to find. Yet the more is tried, the more is claimed: a longer
 # search makes the claim *less* true. The cure costs little: throw the winner again.
 #
-# ## What is tuned, and how it is judged  (about 4 min to here)
+# ## What is tuned, and how it is judged  (about 5 min to here)
 #
-# Lesson 07 let its agent play until it was good. Now playing is dear: **2,048 frames and no more**, less
+# Lesson 07 let its agent play until it was good. Now there are **2,048 frames and no more**, less
 # than the recipe of lesson 07 usually needs. Eight times on the way, every 256 frames, the agent is judged
 # greedily; the judge's own frames are not counted. The *score* of a run is the mean of the eight: it asks for
 # learning early *and* well, and says nothing of seconds, which depend on the machine.
@@ -239,7 +241,7 @@ def scores(setting, seeds):
 
 
 # %% [markdown]
-# ## One setting, ten seeds  (about 12 min to here)
+# ## One setting, ten seeds  (about 15 min to here)
 #
 # Here is the first guess, ten times. Only the seed differs: first weights, start positions, random actions. These
 # ten are the **fresh seeds** of this lesson. The search will never see them; it has three of its own.
@@ -312,7 +314,7 @@ check("14.1", in_standard_errors)
 # More than 2 of them, and luck alone is a poor explanation (with ten seeds it gets there about once in 25 times). That
 # is the rule of this lesson.
 #
-# ## Where to look  (about 20 min to here)
+# ## Where to look  (about 25 min to here)
 #
 # A search needs ranges. For a learning rate the question is not "0.0051 or 0.0052?" but "a tenth or ten times as
 # much?": what counts is the *factor*. So settings like these are drawn evenly on a **log scale**.
@@ -373,7 +375,7 @@ def draw_setting(source):
 
 
 # %% [markdown]
-# ## Stop what will not win  (about 26 min to here)
+# ## Stop what will not win  (about 32 min to here) (deeper)
 #
 # A **trial** is one setting on the three search seeds, side by side. After each look `attempt` asks somebody whether
 # that was `enough`, and gives back the means so far (one number per look: all seeds, all looks up to it), the frames
@@ -457,7 +459,7 @@ def random_search(frames, source, prune=True, watch=None):
 # **Successive halving** does the same in rounds: all trials get a little, the better half gets twice as much, and so
 # on; its asynchronous form, ASHA (Li et al., 2020), lets many workers do so without waiting for one another.
 #
-# ## Optuna  (about 33 min to here)
+# ## Optuna  (about 41 min to here) (deeper)
 #
 # Random search forgets what it saw. **Optuna** is a library that remembers: its sampler **TPE** (tree-structured Parzen
 # estimator, Bergstra et al., 2011) keeps two piles, the settings that did well and the rest, and draws next where the
@@ -546,7 +548,7 @@ def search(study, frames, watch=None):
 
 
 # %% [markdown]
-# ## A study, interrupted  (about 37 min to here)
+# ## A study, interrupted  (about 46 min to here) (deeper)
 #
 # We spend a third of the budget, and then do as if the kernel had died: `study` is gone, the file is not. (It is a
 # journal: Optuna appends a line for everything that happens.) In the figures each corner of a line is a trial: the
@@ -606,7 +608,7 @@ print(f"Without stopping early they would have taken {len(trials) * whole:,}.")
 # needs a new name; and a sampler that starts again from the same seed repeats its draws (see the comment in `search`).
 # After a restart of the kernel, `optuna.get_all_study_names(study_file())` tells the names.
 #
-# ## What the plots say  (about 41 min to here)
+# ## What the plots say  (about 50 min to here) (deeper)
 #
 # Optuna brings plots that are drawn from a study alone, in matplotlib (`optuna.visualization.matplotlib`).
 
@@ -699,7 +701,7 @@ print(f"updates of the {len(won)} stored winners: {min(won):.0f} to {max(won):.0
 # settles early looks alike in the good trials and in all of them, so it counts for little. Take such a chart as a hint
 # where to look, never as a finding. (More plots to try in `dashboard`: `"optimization_history"`, `"timeline"`.)
 #
-# ## The exam: fresh seeds  (about 46 min to here)
+# ## The exam: fresh seeds  (about 56 min to here) (deeper)
 #
 # The study has a winner and a claim. Predict before you run: what will the winner score on the ten fresh seeds, and will
 # it pass the rule against the first guess?
@@ -768,7 +770,7 @@ def claim_and_truth(search, fresh):
 check("14.4", claim_and_truth)
 
 # %% [markdown]
-# ## Many settings, or many seeds?  (about 51 min to here)
+# ## Many settings, or many seeds?  (about 63 min to here) (deeper)
 #
 # A fixed number of runs can be spent on many settings with one seed each, or on few settings with many. The dice know.
 # This time settings differ: their true scores scatter by 70, and a single run by the noise of our winner. 60 runs in all.
@@ -803,7 +805,7 @@ show_figure(
 # are only three settings to choose from. To *know* what was found, no small number of seeds will do: the claim comes down
 # to the truth only where many seeds stand behind it. So search with few, and examine the winner, or the best three, with many.
 #
-# ## What does it cost?  (about 54 min to here)
+# ## What does it cost?  (about 67 min to here) (deeper)
 #
 # Our score knows nothing of seconds. But `updates` costs them: eight times the updates are not free. Each finished trial
 # has a score and a cost. A trial is on the **Pareto front** if no other one is at least as good in both and better in one:
@@ -835,11 +837,16 @@ def on_front(score, cost):
 check("14.5", on_front)
 
 # %% [markdown]
+# ## A search that knows the cost  (about 74 min to here) (deeper)
+#
+# You lose nothing that is needed later if you pass over this section. Its cells are the densest of the lesson, and their one
+# proposal often misses.
+#
 # **CARBS** (cost-aware Pareto-region Bayesian search, Fetterman et al., 2023) is a search that knows of cost. It does not
-# look for *the* best setting but for the whole front, from cheap to dear. Two models learn from the trials what a
+# look for *the* best setting but for the whole front, from cheap to expensive. Two models learn from the trials what a
 # setting will score and what it will cost, and how sure that is (*Gaussian processes*). New settings are born close to those
-# on the front, and the one goes next that promises most *above the front at its own cost*. So spending more is no merit,
-# and the front is a price list: what the next point of score costs.
+# on the front, and the one goes next that promises most *above the front at its own cost*. So spending more is no merit.
+# The front then tells what the next point of score costs.
 # Its package could not be installed where this course was made; but one step of the idea fits into three cells.
 
 
@@ -926,13 +933,17 @@ show_figure(
 # was chosen among 500 guesses *because* it promised most: the winner's curse again. Every corner of the front suffers from
 # it, too. CARBS reckons with it: its front is a smooth curve that no single trial can lift far.
 #
-# ## Was it luck?  (about 59 min to here)
+# ## Was it luck?  (about 79 min to here)
 #
 # One study is one draw. Here are five, each with search seeds and fresh seeds of its own, by both ways of searching, with the
 # same budget. Random search ran without pruning; TPE as above. Beside them the first guess, and what lesson 07 found
 # by hand: it took a person about 130 settings, with another aim (to solve the task, reliably and in few seconds).
 
 # %% tags=["look"]
+from course_utils import load_results
+
+measured = load_results("14_tuning")["runs"]["tuning"]
+searches = ["TPE and pruning", "random search"]
 figure, axes = plt.subplots(figsize=(8, 3.2))
 facts = []
 for place, (arm, runs) in enumerate(measured.items()):
@@ -968,14 +979,128 @@ for arm in searches:
 
 # %% [markdown]
 # A grey line leads from a winner's claim to what it is worth. One that falls claimed too much; one that rises had bad luck
-# during the search. The curse is about the average: do the last two lines above show it? How much of a winner's lead is luck
-# depends on what there was to find: the dice had nothing but luck, while these settings really differ. Nobody knows
-# beforehand which of the two a search will be. Fresh seeds tell.
+# during the search. The curse is about the average, and in the two last lines above the average is less than two standard
+# errors from zero: **these ten studies do not show it**. Most of their claims were too large, but some were far too small.
+#
+# Why are dice so different? Their settings had nothing but luck to be chosen for. These differ: the winners are worth more
+# than twice as much as the first guess, in the mean, and beside that the luck of three seeds is small. Nobody knows beforehand
+# which of the two a search will be like, and the seeds that chose the winner cannot tell. Fresh ones can. That, and not that
+# every claim is false, is why they are asked.
 #
 # Every winner leaves the first guess behind: tuning paid. For the rest, look at the lines above before you speak: is TPE
 # better than random search, or than a person with 130 settings? What is not above two standard errors is not shown by five
 # studies, whatever the mean says. (Nor would it tell whether the sampler helped or stopping early, which bought more
 # trials for the same frames.)
+#
+# ## A study of your own  (about 85 min to here) (deeper)
+#
+# ### Exercise 14.6: build it: a study  (20 min)
+# Now a whole study, by you: a search that spends a budget, stops what will not win, and says something true at its end.
+# Write `study(looks, ranges, search_seeds, fresh_seeds, budget)`.
+#
+# - `ranges` is as above, a dict of `(low, high)` by name. A *setting* is a dict with a number for each name. Draw each
+#   evenly on a log scale.
+# - `looks(setting, seeds)` trains the setting on these seeds, side by side. It is a generator, as in this lesson: after each
+#   of eight looks it hands out a list of returns, one for each seed. **A look costs as much as it has seeds.** Leave the
+#   loop, and no more is paid. All looks together, those of the exam too, may cost `budget`.
+# - A score is the mean over looks and seeds. Choose the winner by its score on all `search_seeds`, among the settings that
+#   went to the eighth look. Stop others earlier: those that fall behind. One setting in four, at least.
+# - `fresh_seeds` are for the winner alone, when nothing is left to choose. Return two things: the winner, and its score on
+#   *all* the fresh seeds.
+#
+# In the check a training costs nothing, so it is quick: the returns come from a formula, with noise. First try yours on one
+# like it:
+
+
+# %%
+def easy_looks(setting, seeds):
+    away = np.log(setting["learning_rate"] / 3e-4) ** 2 + np.log(setting["horizon"] / 20) ** 2
+    worth = 300 * np.exp(-away / 20)
+    for look in range(1, LOOKS + 1):
+        luck = [
+            np.random.default_rng([seed, look, round(1e6 * worth)]).normal(0, 40) for seed in seeds
+        ]
+        yield [worth * (1 - np.exp(-look / 2)) + each for each in luck]
+
+
+easy_ranges = {"learning_rate": (1e-5, 1e-1), "horizon": (5.0, 500.0)}
+np.round(list(easy_looks({"learning_rate": 1e-3, "horizon": 50.0}, search_seeds)))
+
+# %% [markdown]
+# Rows are looks, columns are seeds. Then `study(easy_looks, easy_ranges, search_seeds, fresh_seeds, 1_200)` is a first run.
+#
+# <details><summary>Hint 1: draw</summary>Exercise 14.2, with <code>random.random()</code> for <code>share</code>.</details>
+# <details><summary>Hint 2: one trial</summary>A <code>for</code> loop over <code>looks(setting, search_seeds)</code>: add the
+# returns to a list, their number to what is spent, and keep the mean of all returns so far. <code>break</code> where
+# that is hopeless.</details>
+# <details><summary>Hint 3: who is hopeless?</summary>Exercise 14.3: below the median that those who finished had at this
+# look, once four have finished.</details>
+# <details><summary>Hint 4: when to end</summary>The exam costs <code>8 * len(fresh_seeds)</code>, a whole trial
+# <code>8 * len(search_seeds)</code>. Begin a trial only if both can still be paid.</details>
+
+
+# %% tags=["exercise"]
+def study(looks, ranges, search_seeds, fresh_seeds, budget):
+    # your code
+    ...
+
+
+check("14.6", study)
+
+# %% tags=["solution"]
+import random
+from statistics import mean, median
+
+
+def draw_one(ranges):
+    return {name: low * (high / low) ** random.random() for name, (low, high) in ranges.items()}
+
+
+def try_one(looks, setting, seeds, finished):
+    """The means so far, one a look; fewer than eight where the setting was stopped."""
+    means, returns = [], []
+    for seen in looks(setting, seeds):
+        returns += list(seen)
+        means.append(mean(returns))
+        others = [each[len(means) - 1] for _, each in finished]
+        if len(others) >= 4 and 2 <= len(means) < 8 and means[-1] < median(others):
+            break
+    return means
+
+
+# %% tags=["solution"]
+def study(looks, ranges, search_seeds, fresh_seeds, budget):
+    exam, trial = 8 * len(fresh_seeds), 8 * len(search_seeds)
+    spent, finished = 0, []
+    while spent + trial + exam <= budget:
+        setting = draw_one(ranges)
+        means = try_one(looks, setting, search_seeds, finished)
+        spent += len(means) * len(search_seeds)
+        if len(means) == 8:
+            finished.append((setting, means))
+    winner, _ = max(finished, key=lambda each: each[1][-1])
+    return winner, mean(value for seen in looks(winner, fresh_seeds) for value in seen)
+
+
+check("14.6", study)
+
+# %% [markdown]
+# Yours takes a real training as well. In a cell of your own, with lesson 07's DQN and half of this lesson's budget, which
+# plays and learns for half a minute or more:
+#
+# ```python
+# def real_looks(setting, seeds):
+#     whole = {name: round(setting[name]) for name in ["updates", "eps_frames"]}
+#     return looks(Settings(**{**setting, **whole}), seeds)
+#
+# study(real_looks, ranges, search_seeds, fresh_seeds, 200)
+# ```
+#
+# ## What we left out
+#
+# This was the last of the lessons on tools and craft. TorchRL has more than fits into a course: hindsight replay, curiosity,
+# transformers that decide, tree search, simulators of robots. [What we left out, and where to read
+# on](../docs/left_out.md) says in a paragraph each what it is good for, and what it is called there.
 #
 # ## What you can do now
 # You can search the settings of an agent with a budget, stop what falls behind, go on after an interruption, read a

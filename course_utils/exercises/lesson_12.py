@@ -5,6 +5,7 @@ import math
 
 import torch
 
+from course_utils.exercises.collector_built import BUILD
 from course_utils.exercises.exercise import Draw, Exercise, Mutant
 
 
@@ -537,4 +538,5 @@ EXERCISES = [
             ),
         ],
     ),
+    BUILD,
 ]

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from course_utils.exercises.exercise import Draw, Exercise, Mutant
+from course_utils.exercises.port_written import BUILD
 
 
 def _costs(draw: Draw) -> dict:
@@ -514,4 +515,5 @@ EXERCISES = [
             ),
         ],
     ),
+    BUILD,
 ]

@@ -5,6 +5,7 @@ import math
 import torch
 
 from course_utils.exercises.exercise import Draw, Exercise, Mutant
+from course_utils.exercises.study_written import BUILD
 
 
 def _two_settings(draw: Draw) -> dict:
@@ -593,4 +594,5 @@ EXERCISES = [
             ),
         ],
     ),
+    BUILD,
 ]

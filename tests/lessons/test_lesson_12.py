@@ -153,3 +153,14 @@ def test_uncorrected_a_critic_learns_the_players_value_and_with_v_trace_nearly_t
     space["reward"] = space["drawn"].float()
     assert space["believed_value"](torch.ones(256, 32)) == pytest.approx(5, abs=0.3)
     assert space["believed_value"](probability / 0.5) == pytest.approx(25 / 3, abs=0.3), "the clip leaves it below 9"
+
+
+def test_on_the_left_n_workers_bring_n_times_as_much_and_on_the_right_asynchronous_ones_more():
+    """Below the bend; one process stops playing while it learns, and they do not."""
+    for run in load_results("12_scaling_out")["runs"]["workers"]["async"].values():
+        if run["step_seconds"]:
+            gain = run["frames_per_second"] * (run["simulate"] + run["learn"]) / workers.BATCH_FRAMES
+            if run["learn_slept"] and run["workers"] <= 4:
+                assert gain > 1.2 * run["workers"]
+            elif not run["learn_slept"]:
+                assert gain == pytest.approx(run["workers"], rel=0.05)

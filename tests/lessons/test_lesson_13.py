@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import importlib
+import io
 import json
 import re
 import statistics
@@ -13,12 +15,19 @@ from collections import Counter
 import jupytext
 import numpy as np
 import pytest
+import torch
 from packaging.requirements import Requirement
 from torch.optim.optimizer import register_optimizer_step_post_hook
+from torchrl.data import Categorical
+from torchrl.modules import QValueActor
+from torchrl.objectives import DQNLoss, HardUpdate, SoftUpdate
 
+import course_utils
 from benchmarks.groups import libraries
 from benchmarks.lesson_code import FIRST_SEED
 from course_utils import library_scripts, load_results
+from course_utils.exercises.exercise import Draw
+from course_utils.exercises.port_compared import make_batch, make_network, td_loss
 from course_utils.machine.extras import extra_install, has_extra
 from course_utils.runs import shipped
 from tools import lock
@@ -265,7 +274,7 @@ class TestResults:
         frames = {library: statistics.median(run["frames"] for run in found) for library, found in runs.items()}
         assert max(frames.values()) < 3 * min(frames.values()), "the same range"
         cost = {
-            library: statistics.median(run["cpu_seconds"] / run["frames"] for run in found)
+            library: statistics.median(run["cpu_seconds"] / run["frames"] for run in found if "cpu_seconds" in run)
             for library, found in runs.items()
         }
         ranked = sorted(cost, key=cost.get)
@@ -280,10 +289,58 @@ class TestResults:
         lesson_07 = per_frame["TorchRL DQN, this recipe"] / per_frame["SB3 DQN, this recipe"]
         assert lesson_07 < cost["TorchRL"] / cost["Stable-Baselines3"], "lesson 07's own loop pays less"
 
+    def test_the_judge_looks_in_as_often_as_the_lesson_says(self):
+        def looks_in_every(run):
+            return run["curve"][2][0] - run["curve"][1][0]
+
+        often = {
+            library: looks_in_every(next(iter(runs.values()))) for library, runs in self.RUNS["recommended"].items()
+        }
+        assert often == {"plain PyTorch": 5_000, "TorchRL": 5_000, "Stable-Baselines3": 1_000, "RLlib": 1_000}
+        same = [looks_in_every(next(iter(runs.values()))) for runs in self.RUNS["libraries"].values()]
+        assert max(same) < 300
+
+    def test_runs_without_seconds_count_for_frames_and_success_alone(self, monkeypatch):
+        """As they are stored when they were added on another machine."""
+        lesson = jupytext.read(lock.ROOT / "lessons" / "13_choosing_a_library.py", fmt="py:percent")
+        cells = [cell.source for cell in lesson.cells if cell.cell_type == "code"]
+        stored = copy.deepcopy(load_results(libraries.FILE))
+        for runs in [runs for group in stored["runs"].values() for runs in group.values()]:
+            run = runs[max(runs)]
+            for fact in [fact for fact in run if fact.endswith("seconds")]:
+                del run[fact]
+        monkeypatch.setattr(course_utils, "load_results", lambda file: stored)
+        monkeypatch.setattr(course_utils, "show_figure", lambda figure, alt: None)
+        space = {"scripts": SCRIPTS}
+        said = io.StringIO()
+        with contextlib.redirect_stdout(said):
+            for cell in cells:
+                if "def lines_of" in cell or "stored" in cell or "timed(" in cell or "print_table" in cell:
+                    exec(cell, space)
+        assert said.getvalue().count(" of 5") >= 7 and "times as many" in said.getvalue()
+
     def test_a_run_is_called_solved_by_its_exam(self):
         for group in self.RUNS.values():
             for runs in group.values():
                 assert all(run["solved"] == (run["test_return"] >= 475) for run in runs.values())
+
+
+@pytest.mark.parametrize("kind", ["soft", "hard"])
+def test_building_an_updater_copies_the_network_into_the_target(kind):
+    """So a port that has a target of its own sets it last."""
+    network = torch.nn.Linear(4, 2)
+    loss = DQNLoss(QValueActor(network, in_keys=["observation"], spec=Categorical(2)), delay_value=True)
+    target = loss.target_value_network_params["module", "0", "module", "bias"].data
+    assert torch.equal(target, network.bias)
+    target.fill_(7.0)
+    SoftUpdate(loss, tau=0.1) if kind == "soft" else HardUpdate(loss, value_network_update_interval=9)
+    assert torch.equal(target, network.bias)
+
+
+def test_the_port_is_judged_by_the_loss_of_the_plain_script():
+    plain = importlib.import_module("plain_dqn")
+    network, target, batch = make_network(8), make_network(8), make_batch(Draw(0))
+    assert torch.equal(plain.td_loss(network, target, batch, 0.9), td_loss(network, target, batch, 0.9))
 
 
 def test_what_was_not_run_is_said_so():

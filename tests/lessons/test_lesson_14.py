@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from benchmarks.lesson_code import defining_code, run_code
+from course_utils import load_results
 from course_utils.machine import extras
 
 needs_optuna = pytest.mark.skipif(importlib.util.find_spec("optuna") is None, reason=extras.extra_install("tuning"))
@@ -166,3 +167,33 @@ def test_the_front_is_the_best_that_was_had_for_so_many_seconds(space):
     score, cost = np.array([50.0, 90.0, 70.0]), np.array([1.0, 3.0, 2.0])
     asked = np.array([0.5, 1.0, 2.5, 9.0])
     assert space["front_at"](asked, score, cost).tolist() == [50, 50, 70, 90]
+
+
+def test_the_stored_studies_do_not_show_the_curse_and_single_claims_are_far_off():
+    """What the lesson says of claim and worth; the winners are worth more than twice the first guess."""
+    measured = load_results("14_tuning")["runs"]["tuning"]
+    worth = {arm: np.array([np.mean(run["fresh"]) for run in runs.values()]) for arm, runs in measured.items()}
+    off = []
+    for arm in ("TPE and pruning", "random search"):
+        claims = np.array([run["claimed"] for run in measured[arm].values()])
+        gap = claims - worth[arm]
+        assert abs(gap.mean()) < 2 * gap.std(ddof=1) / len(gap) ** 0.5, "not shown"
+        off.extend(gap)
+        assert worth[arm].mean() > 2 * worth["first guess"].mean()
+    assert sum(gap > 0 for gap in off) > 5 and min(off) < -50, "most are too large, some far too small"
+
+
+def test_a_study_of_ones_own_tunes_the_real_agent(space):
+    """The cell that exercise 14.6 proposes, with a training of two looks."""
+    space["LOOKS"] = 2
+
+    def real_looks(setting, seeds):
+        whole = {name: round(setting[name]) for name in ["updates", "eps_frames"]}
+        yield from space["looks"](space["Settings"](**{**setting, **whole}), seeds)
+
+    setting = draw_one(space["ranges"])
+    assert [len(returns) for returns in real_looks(setting, [1, 2])] == [2, 2]
+
+
+def draw_one(ranges: dict) -> dict:
+    return {name: (low * high) ** 0.5 for name, (low, high) in ranges.items()}
