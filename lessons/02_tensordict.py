@@ -543,7 +543,7 @@ from_td = minibatches(play, 32)
 # The same seed, the same batches, and `from_td` brought `next` along too.
 #
 # Now the point of it all. Here is the one line above at work on data it has never heard of: a
-# pendulum, whose action is a real number; a made-up robot with two cameras; and our own class.
+# pendulum, whose action is a real number, and a made-up robot with two cameras.
 
 # %% tags=["nbval-check-output"]
 robot = TensorDict(
@@ -776,7 +776,7 @@ show_figure(
 # You can read a TensorDict's shapes, cut, stack and save it as one object, write into it knowing
 # whose memory it is, and write functions that do not depend on its keys.
 #
-# **Try next:** give `robot` a third camera and run the last cell again; then give it an entry of 80
+# **Try next:** give `robot` a third camera and run its cell again; then give it an entry of 80
 # rows and read the error.
 #
 # Go on with [{{next title}}]({{next file}}).
