@@ -7,9 +7,9 @@
 #       - tell terminated, truncated and done apart, and a step from a trajectory
 #       - read specs, add transforms, and make a run repeatable by its seeds
 #       - play many copies at once, and choose the quickest way by measuring
-#       - build an environment of your own, and have it checked
+#       - build an environment of your own, and have it checked (1.6)
 #     prerequisites: PyTorch, and lesson 00
-#     minutes: {reading: 25, exercises: 16}
+#     minutes: {reading: 45, exercises: 31, short: 25}
 # ---
 
 # %% [markdown]
@@ -29,7 +29,7 @@ show_video(record_episode("Pendulum-v1", seed=1), "A random agent")
 # it is an object that reads and writes tensordicts. `GymEnv` makes one from any Gymnasium
 # environment.
 #
-# ## Reset, act, step  (about 2 min to here)
+# ## Reset, act, step  (about 3 min to here)
 #
 # `reset` starts an episode and writes what is seen first. The pendulum's observation is three
 # numbers: cosine and sine of its angle (upright: 1 and 0), and how fast it turns.
@@ -62,7 +62,7 @@ td
 # %% [markdown]
 # All that `step` wrote lies under `next`: the new observation, the reward of this action, and the
 # flags. What was there before has stayed. This layout is the *TorchRL Episode Data* format, TED.
-# Here it is drawn. The next two cells only prepare the drawing; you may pass over them.
+# Here it is drawn. The next two cells define the drawing: run them, but you need not read them.
 
 # %%
 import matplotlib.pyplot as plt
@@ -91,7 +91,7 @@ def draw_ted(steps, alt):
             (step, "root", 1.55, PALETTE["blue"]),
             (step["next"], "next", 0.45, PALETTE["vermillion"]),
         ]:
-            frame = {"boxstyle": "round", "facecolor": "white", "edgecolor": colour}
+            frame = {"boxstyle": "round", "facecolor": "none", "edgecolor": colour}
             axes.text(t + 0.04, height, box(part, f"step {t}: {name}"), bbox=frame, **look)
         axes.annotate("", (t + 0.2, 0.85), (t + 0.2, 1.15), arrowprops=arrow)
         axes.text(t + 0.23, 1, "step", va="center")
@@ -112,10 +112,10 @@ draw_ted(
 # The upper box, the *root*, is what the agent knew and did; the lower one, `next`, is what the world
 # answered. The reward stands under `next`, because it is part of the answer.
 #
-# ## The world keeps no bookmark  (about 5 min to here)
+# ## Does a tensordict hold the world?  (about 8 min to here)
 #
-# Does a tensordict *hold* the world? Try it: take one tensordict, with one action in it, and step
-# from it twice. (`clone` makes a copy, so that each step has a page of its own to write on.)
+# Take one tensordict, with one action in it, and step from it twice. (`clone` makes a copy, so that
+# each step writes into one of its own.)
 
 # %%
 start = env.rand_action(env.reset())
@@ -128,16 +128,18 @@ print("second answer: ", twice["next", "observation"].numpy().round(2))
 # %% [markdown]
 # One starting point, one action, two answers. The world is inside Gymnasium's simulator, and each
 # `step` moves it on. The tensordict is only a note of what was seen; `step` never looks at its
-# `observation`. But whoever chooses the next action reads it there. So after each step turn the
-# page: what was `next` becomes the root of the following step. That is what `step_mdp` does. (An
-# MDP, Markov decision process, is the textbook name of such a world.)
+# `observation`.
+#
+# But whoever chooses the next action reads it there. So after each step *turn the page*: what was
+# `next` becomes the root of the following step. That is what `step_mdp` does. (An MDP, Markov
+# decision process, is the textbook name of such a world.)
 
 # %%
 from course_utils import show
 from torchrl.envs.utils import step_mdp
 
-page = step_mdp(twice)
-show(twice, page)
+following = step_mdp(twice)
+show(twice, following)
 
 # %% [markdown]
 # `show` of two tensordicts compares them. The new observation has *moved* to the root, the flags
@@ -190,7 +192,7 @@ def watch(env, policy, steps):
 check("1.1", watch)
 
 # %% [markdown]
-# ## A rollout is a stack of steps  (about 11 min to here)
+# ## A rollout is a stack of steps  (about 17 min to here)
 #
 # `rollout` is that loop ready-made. Without a policy it acts at random, and it stacks the steps:
 
@@ -206,6 +208,7 @@ draw_ted(
 # %% [markdown]
 # Follow a dashed arrow: the observation under `next` stands again at the root of the following
 # step. Each step is complete in itself, so steps can be shuffled later without losing anything.
+# Steps that follow one another without a gap, as these do, are a *trajectory*.
 #
 # What is `rollout[3]`? Decide, then run.
 
@@ -219,7 +222,7 @@ print(
 # It has no time dimension left. `rollout[3]` is the *fourth step* of this one trajectory, not a
 # trajectory, and certainly not the third of several: here there is only one.
 #
-# ## Why did it end?  (about 14 min to here)
+# ## Why did it end?  (about 21 min to here)
 #
 # Three flags speak about endings, and they are not the same:
 #
@@ -299,7 +302,7 @@ def endings(rollout):
 check("1.2", endings)
 
 # %% [markdown]
-# ## Specs: what goes in, what comes out  (about 20 min to here)
+# ## Specs: what goes in, what comes out  (about 30 min to here)
 #
 # Before any step, an environment says what its entries look like. Such a promise is a *spec*:
 # shape, type and allowed values. An environment may have several observations or flags, so we pick
@@ -343,14 +346,14 @@ def velocity_after(env, action):
 
 print(f"one-hot [0, 1]: {velocity_after(one_hot, [0, 1]):+.2f}")
 print(f"categorical 1:  {velocity_after(categorical, 1):+.2f}")
-print(f"one-hot 1:      {velocity_after(one_hot, 1):+.2f}   <- the wrong language")
+print(f"one-hot 1:      {velocity_after(one_hot, 1):+.2f}   <- the wrong encoding")
 print("does its spec allow it?", bool(one_hot.action_spec.is_in(torch.tensor(1))))
 
 # %% [markdown]
 # No error: the lone number is read as a vector whose largest entry is number 0, so the cart goes
 # *left*. An agent that makes this mistake pushes one way forever. When in doubt, ask `is_in`.
 #
-# ## Transforms: change what passes  (about 23 min to here)
+# ## Transforms: change what passes  (about 35 min to here)
 #
 # A `TransformedEnv` is an environment with something in front of it. `StepCounter` counts steps
 # (and is a clock, given `max_steps`), `RewardSum` adds up the rewards of the running episode, and
@@ -371,8 +374,19 @@ print("last flags:", rollout[-1]["next"].select("terminated", "truncated", "done
 # Two new entries, `step_count` and `episode_reward`. We asked for 1000 steps, but the clock cut
 # the episode at 50: `truncated`, hence `done`, and not `terminated`.
 #
-# A transform can also act on the way *in*. `ActionScaling` lets the agent speak in -1 to 1 and
-# turns that into the motor's own range before the simulator sees it.
+# Why the `Compose`? `TransformedEnv` takes *one* transform. What happens to a second one?
+
+# %%
+dropped = TransformedEnv(GymEnv("Pendulum-v1"), StepCounter(), RewardSum())
+seen = dropped.rollout(3)["next"].keys()
+print("step_count:", "step_count" in seen, "  episode_reward:", "episode_reward" in seen)
+
+# %% [markdown]
+# It is dropped, and nothing is said. (The third place belongs to another option.) Print the
+# environment, or the keys of a short rollout, after you have put transforms in front of it.
+#
+# A transform can also act on the way *in*. `ActionScaling` lets the agent say -1 to 1 and turns
+# that into the motor's own range before the simulator sees it.
 
 # %%
 from torchrl.envs import ActionScaling
@@ -386,7 +400,7 @@ for name, env, action in [("plain", plain, 1.0), ("scaled", scaled, 0.5)]:
     print("next", td["next", "observation"].numpy())
 
 # %% [markdown]
-# The spec has changed from ±2 to ±1, and 0.5 in the new language does what 1 does in the old one.
+# The spec has changed from ±2 to ±1, and 0.5 now does what 1 did without the transform.
 # The tensordict keeps what the agent said. `Compose` calls its transforms first to last on what
 # comes out, and last to first on what goes in: the last one stands nearest to the agent.
 #
@@ -447,20 +461,24 @@ def build(limit, factor):
 check("1.3", build)
 
 # %% [markdown]
-# ## Check it, seed it  (about 30 min to here)
+# ## Check it, seed it  (about 47 min to here)
 #
 # After stacking transforms, does the environment still keep its promises? `check_env_specs` plays
-# a few steps and compares all that comes out with the specs. Silence from it is good news. It plays
-# with your environment, so call it before you seed.
+# a few steps and compares all that comes out with the specs. It raises an error where they differ.
+# It plays with your environment, so call it before you seed.
 
 # %%
 from torchrl.envs.utils import check_env_specs
 
 env = TransformedEnv(GymEnv("Pendulum-v1"), Compose(ActionScaling(), StepCounter(), RewardSum()))
-check_env_specs(env)
-print("The specs hold.")
+print("returned:", check_env_specs(env))
 
 # %% [markdown]
+# No error: the specs hold. In a script of your own it also logs a line, *check_env_specs succeeded!*
+# Here it is silent, because the course, when imported, sets the environment variable
+# `RL_LOGGING_LEVEL` to `WARNING`: TorchRL then logs warnings and errors only. It is read when TorchRL
+# is imported, so set it before.
+#
 # Chance enters in two places: the world (where does the pendulum start?) and the agent (which
 # random action?). Each has its own seed.
 
@@ -479,7 +497,7 @@ for world_seed, agent_seed in [(0, 0), (0, 0), (0, 1), (1, 0)]:
 # The first two agree to the last digit. Change either seed, and the return changes. For a run that
 # can be repeated, set both.
 #
-# ## Many at once  (about 32 min to here)
+# ## Many at once  (about 52 min to here)
 #
 # Learning needs many steps. `SerialEnv` steps several copies, one after another, and gives
 # them a common batch dimension. It takes a function that makes one copy.
@@ -526,8 +544,17 @@ serial.close()
 # %% [markdown]
 # `SerialEnv` is a Python loop over TorchRL environments. Gymnasium has a loop of its own, a
 # *vector environment*; to wrap it whole in `GymWrapper` is the second way. (`"sync"`: all copies
-# in this process.) If it starts new episodes by itself, TorchRL wants each started within the very
-# step that ends the old one: `SAME_STEP`.
+# in this process.)
+#
+# Who resets a copy that is done? Gymnasium calls the answer `autoreset_mode`:
+#
+# | mode | a new episode starts | with TorchRL |
+# |---|---|---|
+# | `NEXT_STEP`, Gymnasium's default | in the step after the end | refused, with an error |
+# | `SAME_STEP` | within the step that ends the old one | works |
+# | `DISABLED` | when somebody resets this copy; TorchRL does | works; TorchRL's error calls it preferred |
+#
+# In the refused one a step is lost: its action does nothing. We take `SAME_STEP`, as later lessons do.
 
 # %%
 import gymnasium as gym
@@ -541,7 +568,9 @@ vector.reset()["observation"].shape
 # %% [markdown]
 # The same shape, so nothing that follows would notice.
 #
-# The third way is a world written in PyTorch. TorchRL's `PendulumEnv` has the same physics. You
+# ## Which way is the quickest?  (about 59 min to here) (deeper)
+#
+# The third way to have many is a world written in PyTorch. TorchRL's `PendulumEnv` has the same physics. You
 # hand `reset` the physical constants for as many pendulums as you like. (`set_state=False`: start
 # at random, not from a state given to it.)
 
@@ -562,7 +591,7 @@ once, twice = native.step(start.clone()), native.step(start.clone())
 print("the same answer twice:", torch.equal(once["next", "th"], twice["next", "th"]))
 
 # %% [markdown]
-# Here the tensordict *does* hold the world, and one from an earlier step is a bookmark.
+# Here the tensordict *does* hold the world: from an earlier one you can go on as often as you like.
 #
 # The fourth way is a process per copy, `ParallelEnv`. The workers are fresh Python processes: they
 # import everything anew and then make their copy, so each gets the *function*, not an environment.
@@ -632,8 +661,8 @@ figure, axes = plt.subplots(figsize=(8, 3))
 bars = axes.barh(list(speeds), list(speeds.values()))
 axes.bar_label(bars, [f"{ratio:,.1f} x" for ratio in ratios.values()], padding=4)
 axes.set(xscale="log", xlabel="frames per second (each line: ten times more)")
+axes.set_xlim(min(speeds.values()) / 3, 10 * max(speeds.values()))  # so that every bar is seen
 axes.invert_yaxis()
-axes.set_xlim(100, 10 * max(speeds.values()))
 show_figure(
     figure,
     "Frames per second as a multiple of GymEnv: "
@@ -667,43 +696,120 @@ show_figure(figure, "Times the frames per second of one copy: " + "; ".join(gain
 # gains longer, until Gymnasium's own loop over the copies is what takes the time. Tensors go on
 # gaining.
 #
-# So when does `ParallelEnv` pay? Let each step take 10 ms, as in a heavy simulator. A method
+# So when does `ParallelEnv` pay? Let each step take 50 ms, as in a heavy simulator. A method
 # called on `parallel` is called in each worker.
 
 # %%
 behind_each_other = SerialEnv(2, make_slow_pendulum)
 behind_each_other.reset()
-for pause in [0.0, 0.01]:
+for pause in [0.0, 0.05]:
     behind_each_other.set_pause(pause)
     parallel.set_pause(pause)
-    gain = frames_per_second(parallel, 40) / frames_per_second(behind_each_other, 40)
+    gain = frames_per_second(parallel, 20) / frames_per_second(behind_each_other, 20)
     print(f"pause {1000 * pause:2.0f} ms: ParallelEnv gives {gain:.1f} times SerialEnv's frames")
 
 # %% [markdown]
-# With slow steps the workers wait at the same time, and the gain comes near their number. It pays
-# when a step is slow, cores are free, and the run is long against the start. Shut the workers down
-# when done; they do not leave by themselves while the notebook is open.
+# A number below 1 is a loss. With slow steps the workers wait at the same time: the gain is above 1,
+# and can come near their number, 2. On a busy machine handing a step over takes longer, and the gain
+# is smaller. It pays when a step is slow, cores are free, and the run is long against the start. Shut
+# the workers down when done; they do not leave by themselves while the notebook is open.
 
 # %%
 parallel.close()
 print("closed:", parallel.is_closed)
 
 # %% [markdown]
-# ## A world of your own  (about 38 min to here)
+# ## What Gymnasium says besides  (about 67 min to here) (deeper)
+#
+# Gymnasium's `reset` and `step` also return `info`, a dictionary for whatever else a simulator has
+# to tell. Pendulum's is empty. This wrapper puts something into it: the energy a torque costs.
+
+
+# %%
+class Metered(gym.Wrapper):
+    def reset(self, **options):
+        observation, info = self.env.reset(**options)
+        return observation, info | {"energy": np.zeros(1, dtype=np.float32)}
+
+    def step(self, action):
+        *answer, info = self.env.step(action)
+        return *answer, info | {"energy": action**2}
+
+
+metered = GymWrapper(Metered(gym.make("Pendulum-v1")))
+print("kept:", "energy" in metered.rollout(3)["next"])
+
+# %% [markdown]
+# TorchRL throws `info` away unless it is asked to keep it. `auto_register_info_dict` plays a little
+# to see what there is, and adds it to the observation spec.
+
+# %%
+metered.auto_register_info_dict()
+rollout = metered.rollout(3)
+print("energy:  ", rollout["next", "energy"].squeeze(-1))
+print("action²: ", rollout["action"].squeeze(-1) ** 2)
+print(metered.observation_spec["energy"].shape, metered.observation_spec["energy"].dtype)
+
+# %% [markdown]
+# The energy now lies in each step, under `next` and at the following root, like any observation. The
+# values have to be NumPy arrays; a plain Python number raises an `AttributeError`. Where you want some
+# of the entries only, `set_info_dict_reader` takes a `default_info_dict_reader` with their names.
+#
+# ## A world of your own  (about 71 min to here) (deeper)
 #
 # Boats at sea, blown about by random wind. Each steers left or right, wants to stay at position 0
-# (the reward is minus the distance from it), and is lost beyond 3. An environment of your own is a
-# subclass of `EnvBase`: specs, and three methods with an underscore. Their public twins (`reset`,
-# `step`, `set_seed`) do the rest. The specs: `Bounded` and `Unbounded` for real numbers with and
-# without limits, and `Composite`, a dictionary of specs.
+# (the reward is minus the distance from it), and is lost beyond 3. That is all, and it is a function
+# of three lines:
+
+
+# %%
+def sail(position, action, gust):
+    position = position + 0.3 * action + 0.4 * gust
+    lost = position.abs() > 3
+    return position, -position.abs(), lost
+
+
+sail(torch.tensor([0.0, 2.9]), torch.tensor([1.0, 1.0]), torch.tensor([0.0, 0.0]))
+
+# %% [markdown]
+# Two boats that steer to the right in still air: new positions, rewards, and the second one is lost.
+# What turns this into an environment? A subclass of `EnvBase` that says four things:
+#
+# | you write | it says |
+# |---|---|
+# | specs, in `__init__` | what goes in and comes out |
+# | `_reset(tensordict)` | how an episode begins |
+# | `_step(tensordict)` | what an action leads to |
+# | `_set_seed(seed)` | where chance comes from |
+#
+# The methods' public twins (`reset`, `step`, `set_seed`) do the rest. First the specs. `Bounded` and
+# `Unbounded` are real numbers with and without limits, and `Composite` is a dictionary of specs. All
+# begin with the number of boats:
+
+# %%
+from torchrl.data import Bounded, Composite, Unbounded
+
+count = 2
+position = Composite(position=Unbounded([count, 1]), shape=[count])
+steering = Bounded(-1.0, 1.0, [count, 1])
+position.rand()["position"], steering.rand()
+
+# %% [markdown]
+# Both methods answer with a tensordict. It is made of a dictionary and the batch size, here `[2]`
+# for two boats (lesson 02 says more about it):
 
 # %%
 from tensordict import TensorDict
-from torchrl.data import Bounded, Composite, Unbounded
+
+TensorDict({"position": torch.zeros(2, 1)}, batch_size=[2])
+
+# %% [markdown]
+# Now the class. `_step` returns what belongs under `next`, without the word `next`.
+
+# %%
 from torchrl.envs import EnvBase
 
 
-# %%
 class Boats(EnvBase):
     def __init__(self, count):
         super().__init__(batch_size=[count])
@@ -720,10 +826,9 @@ class Boats(EnvBase):
         return TensorDict({"position": torch.zeros(*self.batch_size, 1)}, self.batch_size)
 
     def _step(self, tensordict):
-        gust = 0.4 * torch.randn(*self.batch_size, 1, generator=self.wind)
-        position = tensordict["position"] + 0.3 * tensordict["action"] + gust
-        lost = position.abs() > 3
-        answer = {"position": position, "reward": -position.abs(), "terminated": lost, "done": lost}
+        gust = torch.randn(*self.batch_size, 1, generator=self.wind)
+        position, reward, lost = sail(tensordict["position"], tensordict["action"], gust)
+        answer = {"position": position, "reward": reward, "terminated": lost, "done": lost}
         return TensorDict(answer, self.batch_size)
 
 
@@ -733,9 +838,20 @@ check_env_specs(boats)
 boats.rollout(5)["next", "reward"].shape
 
 # %% [markdown]
-# The check is silent. `_step` returns what belongs under `next`, without the word `next`. The
-# state lies in the tensordict (`state_spec` says that `position` is also an input), every entry
-# has the batch dimension, and rewards and flags end in a dimension of 1.
+# The check found nothing wrong. Three things are easily overlooked:
+#
+# - The state lies in the tensordict, so `position` is also an *input*: `state_spec` says so.
+# - The wind has a random generator of its own, which `_set_seed` fills. So the world's seed and the
+#   agent's do not mix.
+# - Nobody wrote a spec for the flags. Look what is there:
+
+# %%
+boats.full_done_spec
+
+# %% [markdown]
+# Every environment has `done` and `terminated`, one flag a copy, so `EnvBase` writes that spec by
+# itself. (An environment with other flags, such as `truncated`, sets `done_spec`.) Rewards and flags
+# end in a dimension of 1.
 #
 # What if a promise is broken? NumPy counts with 64 bits unless told otherwise, and such a reward
 # easily slips through.
@@ -816,6 +932,103 @@ def room_step(td):
 
 
 check("1.5", room_step)
+
+# %% [markdown]
+# ### Exercise 1.6: build it: a grid of your own  (15 min)
+# Build a world in which agents look for the way home. Write a class `Grid(EnvBase)`; `Grid(count,
+# size)` is `count` copies (batch size `[count]`) of a square of `size` times `size` cells.
+#
+# - `position`, the observation: row and column, whole numbers (int64) of shape `[count, 2]`. Row 0 is
+#   at the top, column 0 on the left. Its spec allows the cells of the grid, and nothing else.
+# - `action`: one whole number a copy, shape `[count]`: 0 up, 1 right, 2 down, 3 left. A move against
+#   the border leaves the position as it is.
+# - The goal is the last row's last cell. Whoever gets there is `terminated` (and `done`), with a
+#   reward of 1. Every other step is paid -0.1.
+# - Each episode starts in a random cell that is not the goal, all equally likely, drawn from a
+#   generator that belongs to the world, as in `Boats`.
+#
+# Whether the state lies in the tensordict or in the object is up to you. Use as many cells as you like;
+# `check_env_specs` and a printed rollout help on the way. The check makes grids of several sizes, plays,
+# resets some of the copies, seeds, and says what it saw.
+# <details><summary>Hint 1: specs</summary><code>Bounded(0, size - 1, [count, 2],
+# dtype=torch.int64)</code> and <code>Categorical(4, [count])</code>, both from
+# <code>torchrl.data</code>. The others are as in <code>Boats</code>.</details>
+# <details><summary>Hint 2: moves</summary>A table of four moves,
+# <code>torch.tensor([[-1, 0], [0, 1], [1, 0], [0, -1]])</code>, can be indexed with all actions at once.
+# Add, then <code>clamp(0, size - 1)</code>.</details>
+# <details><summary>Hint 3: home</summary>Row <i>and</i> column have to be <code>size - 1</code>:
+# <code>(position == size - 1).all(-1, keepdim=True)</code> has shape <code>[count, 1]</code>, as a flag
+# needs it. <code>torch.where(home, 1.0, -0.1)</code> is the reward.</details>
+# <details><summary>Hint 4: starts</summary>Number the cells from 0, row by row. The goal is the last
+# one, so draw below <code>size * size - 1</code>. Row and column are <code>number // size</code> and
+# <code>number % size</code>.</details>
+
+# %% tags=["exercise"]
+from torchrl.envs import EnvBase
+
+
+class Grid(EnvBase):
+    # your code
+    ...
+
+
+check("1.6", Grid)
+
+# %% tags=["solution"]
+import torch
+from tensordict import TensorDict
+from torchrl.data import Bounded, Categorical, Composite, Unbounded
+from torchrl.envs import EnvBase
+
+
+class Grid(EnvBase):
+    def __init__(self, count, size):
+        super().__init__(batch_size=[count])
+        self.size = size
+        cells = Bounded(0, size - 1, [count, 2], dtype=torch.int64)
+        self.observation_spec = Composite(position=cells, shape=[count])
+        self.state_spec = self.observation_spec.clone()
+        self.action_spec = Categorical(4, [count])
+        self.reward_spec = Unbounded([count, 1])
+        self.set_seed(0)
+
+    def _set_seed(self, seed):
+        self.generator = torch.Generator().manual_seed(seed)
+
+    def _reset(self, tensordict):
+        number = torch.randint(self.size**2 - 1, self.batch_size, generator=self.generator)
+        position = torch.stack([number // self.size, number % self.size], -1)
+        return TensorDict({"position": position}, self.batch_size)
+
+    def _step(self, tensordict):
+        moves = torch.tensor([[-1, 0], [0, 1], [1, 0], [0, -1]])
+        position = (tensordict["position"] + moves[tensordict["action"]]).clamp(0, self.size - 1)
+        home = (position == self.size - 1).all(-1, keepdim=True)
+        answer = {"position": position, "reward": torch.where(home, 1.0, -0.1)}
+        return TensorDict(answer | {"terminated": home, "done": home}, self.batch_size)
+
+
+check("1.6", Grid)
+
+# %% [markdown]
+# Does it run? Give it a clock of 50 steps, let a random agent play, then one that knows the way (down,
+# then right), and compare how often each gets home in 200 steps of 16 copies.
+
+
+# %% tags=["solution"]
+def down_then_right(td):
+    below = td["position"][..., 0] == 4
+    return td.set("action", torch.where(below, 1, 2))
+
+
+grid = TransformedEnv(Grid(16, 5), StepCounter(max_steps=50))
+check_env_specs(grid)
+for name, walker in {"random": None, "down, then right": down_then_right}.items():
+    torch.manual_seed(0)
+    grid.set_seed(0)
+    walked = grid.rollout(200, walker, break_when_any_done=False)["next"]
+    print(f"{name:17} home {walked['terminated'].sum().item():4} times", end="  ")
+    print(f"mean reward {walked['reward'].mean().item():+.2f}")
 
 # %% [markdown]
 # ## What you can do now

@@ -7,9 +7,9 @@
 #       - tell batch dimensions from feature dimensions, and use the batch size to catch mistakes
 #       - say what shares memory and what is a copy, before you write into it
 #       - move, convert, save and load a whole set of tensors in one call
-#       - write code that works for data whose keys it does not know
+#       - write code that works for data whose keys it does not know, episodes of any length too (2.6)
 #     prerequisites: PyTorch and lessons 00 and 01 (environments and rollouts)
-#     minutes: {reading: 23, exercises: 17}
+#     minutes: {reading: 38, exercises: 32, short: 25}
 # ---
 
 # %% [markdown]
@@ -57,7 +57,7 @@ except KeyError as error:
 # have rows in common. A **`TensorDict`** does, and at the end of this lesson the function above
 # will be one line that asks for no key at all.
 #
-# ## Keys and shapes at once  (about 3 min to here)
+# ## Keys and shapes at once  (about 4 min to here)
 #
 # Environments speak TensorDict. `GymEnv` and `rollout` are known from lesson 01; here they are just
 # our source of data.
@@ -131,7 +131,7 @@ show(data)
 # do to a TensorDict as a whole (index, stack, reshape, split) is done to the rows, and never to the
 # features.
 #
-# ## The batch size keeps watch  (about 6 min to here)
+# ## The batch size keeps watch  (about 8 min to here)
 #
 # A new entry is set like in a dictionary. Its shape has to begin with the batch size; what comes
 # after is free.
@@ -167,7 +167,7 @@ unspoken[0].shape, len(unspoken)
 # An empty batch size means "one thing", and one thing has no row 0. With `[6]` it can be indexed
 # and has a length. (`td.shape` is another name for `td.batch_size`.)
 #
-# ## Nesting, and keys that are not there  (about 8 min to here)
+# ## Nesting, and keys that are not there  (about 11 min to here)
 #
 # A nested entry is reached with several keys in one pair of brackets (a tuple). Setting works the
 # same way, and makes the inner TensorDict where there is none. `del` removes an entry.
@@ -202,7 +202,7 @@ except KeyError as error:
 "reward" in data, ("next", "reward") in data
 
 # %% [markdown]
-# ## By key, by position, by mask  (about 10 min to here)
+# ## By key, by position, by mask  (about 14 min to here)
 #
 # A string or a tuple of strings is a key and gives one entry for all rows. Everything else is a
 # position, and gives all entries for some rows. We take a longer stretch of play, in which the pole
@@ -260,7 +260,7 @@ def falls(data):
 check("2.1", falls)
 
 # %% [markdown]
-# ## Stack, concatenate, reshape, split  (about 12 min to here)
+# ## Stack, concatenate, reshape, split  (about 20 min to here)
 #
 # PyTorch's own functions work on TensorDicts, and `dim` counts batch dimensions. **Stacking** makes
 # a new dimension; **concatenating** lengthens one that is there.
@@ -291,20 +291,6 @@ print("reshape, split(5)", [piece.shape for piece in stacked.reshape(-1).split(5
 # %% [markdown]
 # `reshape(-1)` lays the two environments end to end: one long row of steps, from which single ones
 # can be drawn. `split(5)` cuts pieces of 5, and the last one is as long as what is left.
-#
-# `torch.stack` wants the same keys and shapes everywhere. A **lazy stack** only keeps the list and
-# stacks an entry when you ask for it, so it can also hold what does not fit:
-
-# %% tags=["nbval-check-output"]
-from tensordict import lazy_stack
-
-episodes = lazy_stack([play[:3], play[:5]])
-print(episodes.batch_size, episodes[1].batch_size)
-print(episodes.get("observation", as_padded_tensor=True).shape)
-
-# %% [markdown]
-# `lazy_stack` writes -1 for a length that differs. The padded entry is filled up with zeros to the
-# longer of the two; plain `episodes["observation"]` would raise an error.
 #
 # ### Exercise 2.2: predict a shape  (2 min)
 # `many` has batch size `[6, 10]`: six environments, ten steps each. Its `observation` has four
@@ -354,7 +340,7 @@ def full_batches(data, size):
 check("2.3", full_batches)
 
 # %% [markdown]
-# ## Whose memory is it?  (about 17 min to here)
+# ## Whose memory is it?  (about 31 min to here)
 #
 # A slice of a tensor is a *view*: it looks at the same memory. TensorDict follows its tensors. We
 # ask for the piece of memory (*storage*) behind an entry, before and after.
@@ -451,7 +437,7 @@ steps.is_locked, "bonus" in steps, steps["observation"].abs().max()
 # The new key was refused, `set_` could overwrite the observations, and inside `with
 # steps.unlock_():` the door was open; afterwards it is locked again.
 #
-# ## Other devices, other types  (about 22 min to here)
+# ## Other devices, other types  (about 40 min to here)
 #
 # `td.to(device)` moves every entry, at any depth, in one call. With a GPU you would write
 # `td.to("cuda")`. To see it on any machine we use PyTorch's `meta` device, which knows shapes but
@@ -484,7 +470,7 @@ show(play, play.apply(lambda entry: entry.double() if entry.is_floating_point() 
 # %% [markdown]
 # Only what was a floating-point number before has been touched.
 #
-# ## A function for every entry, or for every row  (about 24 min to here)
+# ## A function for every entry  (about 43 min to here)
 #
 # `apply` calls a function once per entry. If the rows change in number, say so with `batch_size`.
 # (`double()` is there because `mean` refuses whole numbers and flags.) `named_apply` hands over the
@@ -505,29 +491,6 @@ play.named_apply(ends_with_flag, nested_keys=True)
 
 # %% [markdown]
 # Means over time in one call, and then only the flags, from both levels.
-#
-# `map` turns it round: it cuts the TensorDict into chunks of rows, gives each chunk, with all its
-# entries, to a worker, and puts the answers back together. It is made for slow work per row, such
-# as decoding pictures.
-
-# %% tags=["nbval-check-output"]
-from multiprocessing.pool import ThreadPool
-
-
-def energy(chunk):
-    speeds = chunk["observation"][:, [1, 3]]
-    return TensorDict({"energy": speeds.square().sum(-1)}, batch_size=chunk.batch_size)
-
-
-with ThreadPool(2) as workers:
-    result = play[:8].map(energy, chunksize=4, pool=workers)
-result
-
-# %% [markdown]
-# Two chunks of four became one result of eight. We passed two *threads*. Left to itself, `map`
-# starts *processes*, and each of them has to start Python and import its libraries first: worth it
-# for long work, not for eight rows. Processes also need a function they can import from a file;
-# with one that was typed into a notebook `map` may wait forever.
 #
 # ### Exercise 2.5: pictures to numbers  (4 min)
 # Cameras give whole numbers from 0 to 255 (`torch.uint8`), networks want floating-point numbers
@@ -555,7 +518,109 @@ def scale_pictures(data):
 check("2.5", scale_pictures)
 
 # %% [markdown]
-# ## On disk  (about 30 min to here)
+# ## What it replaces  (about 49 min to here)
+#
+# Back to the shuffle. The TensorDict knows its length, indexes all entries together, and splits:
+
+
+# %%
+def minibatches(data, size):
+    return data[torch.randperm(len(data))].split(size)
+
+
+# %% tags=["nbval-check-output"]
+names = ["observation", "action"]
+torch.manual_seed(1)
+from_dict = minibatches_of_dict({name: play[name] for name in names}, 32)
+torch.manual_seed(1)
+from_td = minibatches(play, 32)
+[
+    all(torch.equal(ours[name], theirs[name]) for name in names)
+    for ours, theirs in zip(from_td, from_dict, strict=True)
+]
+
+# %% [markdown]
+# The same seed, the same batches, and `from_td` brought `next` along too.
+#
+# Now the point of it all. Here is the one line above at work on data it has never heard of: a
+# pendulum, whose action is a real number, and a made-up robot with two cameras.
+
+# %% tags=["nbval-check-output"]
+robot = TensorDict(
+    {
+        "camera": {"left": torch.zeros(90, 3, 8, 8), "right": torch.zeros(90, 3, 8, 8)},
+        "joints": torch.zeros(90, 7),
+    },
+    batch_size=[90],
+)
+pendulum = GymEnv("Pendulum-v1").rollout(80)
+for data_set in [play, pendulum, robot]:
+    sizes = [len(batch) for batch in minibatches(data_set, 32)]
+    print(f"{type(data_set).__name__:10} {len(list(data_set.keys(True, True))):2} entries", sizes)
+
+# %% [markdown]
+# The function names no entry, so nothing in it has to change when the data do. Whole parts of
+# reinforcement learning are like that: whatever collects, stores and samples only moves rows about.
+# What does read an entry says so by its key, and that key is all it needs to agree on with the rest
+# of the program. This is why one replay buffer (TorchRL's store of steps, lesson 05) serves every
+# environment, and why the algorithms in this course carry over to others with few changes.
+#
+# ## Rows of different length, rows for workers, plain nests  (about 54 min to here) (deeper)
+#
+# `torch.stack` wants the same keys and shapes everywhere. A **lazy stack** only keeps the list and
+# stacks an entry when you ask for it, so it can also hold what does not fit:
+
+# %% tags=["nbval-check-output"]
+from tensordict import lazy_stack
+
+episodes = lazy_stack([play[:3], play[:5]])
+print(episodes.batch_size, episodes[1].batch_size)
+print(episodes.get("observation", as_padded_tensor=True).shape)
+
+# %% [markdown]
+# `lazy_stack` writes -1 for a length that differs. The padded entry is filled up with zeros to the
+# longer of the two; plain `episodes["observation"]` would raise an error.
+#
+# `map` turns it round: it cuts the TensorDict into chunks of rows, gives each chunk, with all its
+# entries, to a worker, and puts the answers back together. It is made for slow work per row, such
+# as decoding pictures.
+
+# %% tags=["nbval-check-output"]
+from multiprocessing.pool import ThreadPool
+
+
+def energy(chunk):
+    speeds = chunk["observation"][:, [1, 3]]
+    return TensorDict({"energy": speeds.square().sum(-1)}, batch_size=chunk.batch_size)
+
+
+with ThreadPool(2) as workers:
+    result = play[:8].map(energy, chunksize=4, pool=workers)
+result
+
+# %% [markdown]
+# Two chunks of four became one result of eight. We passed two *threads*. Left to itself, `map`
+# starts *processes*, and each of them has to start Python and import its libraries first: worth it
+# for long work, not for eight rows. Processes also need a function they can import from a file;
+# with one that was typed into a notebook `map` may wait forever.
+#
+# Without TensorDict there is a middle way: a *pytree* is any nest of dictionaries, lists and tuples, and
+# `tree_map` applies a function to each leaf of it.
+
+# %% tags=["nbval-check-output"]
+from torch.utils._pytree import tree_map
+
+nest = play.to_dict()
+index = torch.randperm(len(nest["action"]))[:32]
+batch = tree_map(lambda entry: entry[index], nest)
+batch["next"]["reward"].shape
+
+# %% [markdown]
+# That copes with nesting. But the nest still has no length, so we had to ask `action` again; it
+# does not notice an entry of the wrong length when you put it in; and every other operation (move,
+# reshape, stack) needs a `tree_map` of its own.
+#
+# ## On disk  (about 60 min to here) (deeper)
 #
 # `memmap_(folder)` moves every entry to a file of its own, and the TensorDict goes on working: the
 # numbers are read from the file when they are used. It is the way to handle data that are larger
@@ -599,7 +664,7 @@ folder.cleanup()
 # Replacing an entry of `loaded`, which is not locked, never reached the file; `set_` did. The
 # temporary folder is gone now, so we forget these two.
 #
-# ## With names of your own  (about 33 min to here)
+# ## With names of your own  (about 64 min to here) (deeper)
 #
 # If your program always has the same entries, write them down as a class. A `tensorclass` works
 # like a TensorDict, with attributes, and with methods of yours:
@@ -632,73 +697,86 @@ except AttributeError as error:
 # and a slip of the pen is found at once. TorchRL's environments answer with plain TensorDicts,
 # because they cannot know what entries your data will have.
 #
-# ## What it replaces  (about 35 min to here)
+# ### Exercise 2.6: build it: one row for each episode  (15 min)
+# A rollout with several episodes is one long row of steps. Statistics per episode, and networks with a
+# memory, want each episode in a row of its own, and episodes are not equally long. Build
+# `by_episode(data)`.
 #
-# Back to the shuffle. The TensorDict knows its length, indexes all entries together, and splits:
+# - `data` has batch size `[time]`. Its entries may have any names, any nesting, shape and type; only
+#   `("next", "done")`, of shape `[time, 1]`, is sure to be there. It is True at the last step of an
+#   episode. The last episode of all may still be under way.
+# - Return one TensorDict of batch size `[episodes, longest]`, with every entry of `data` in its type:
+#   each row begins with the first step of its episode, and behind the last one all is 0 or False.
+# - Add an entry `mask`, a `torch.bool` of shape `[episodes, longest]`: True where a step was played.
+# - `data` itself stays as it is.
+#
+# Try it on `play` as you go. The check makes up records that you have never seen.
+# <details><summary>Hint 1: where to cut</summary><code>data["next", "done"].squeeze(-1).nonzero()</code>
+# gives the places of the last steps; the cut is one place behind. If steps are left after the last
+# cut, they are one more episode.</details>
+# <details><summary>Hint 2: the pieces</summary><code>data.split(lengths)</code> takes a list of lengths.
+# Or slice: <code>data[start:stop]</code>.</details>
+# <details><summary>Hint 3: a row of zeros</summary><code>torch.zeros_like(td)</code> has all entries of
+# <code>td</code>, in their types, filled with 0. Write the steps into its first rows:
+# <code>row[:n] = piece</code>.</details>
+# <details><summary>Hint 4: the mask</summary><code>torch.arange(longest) &lt; n</code> is True in the
+# first <code>n</code> places. Set it as an entry of each row, then <code>torch.stack</code> the
+# rows.</details>
 
 
-# %%
-def minibatches(data, size):
-    return data[torch.randperm(len(data))].split(size)
+# %% tags=["exercise"]
+def by_episode(data):
+    # your code
+    ...
 
 
-# %% tags=["nbval-check-output"]
-names = ["observation", "action"]
-torch.manual_seed(1)
-from_dict = minibatches_of_dict({name: play[name] for name in names}, 32)
-torch.manual_seed(1)
-from_td = minibatches(play, 32)
-[
-    all(torch.equal(ours[name], theirs[name]) for name in names)
-    for ours, theirs in zip(from_td, from_dict, strict=True)
-]
+check("2.6", by_episode)
+
+
+# %% tags=["solution"]
+def by_episode(data):
+    last = data["next", "done"].squeeze(-1).nonzero().squeeze(-1)
+    cuts = [0, *(last + 1).tolist()]
+    if cuts[-1] < len(data):
+        cuts.append(len(data))
+    pieces = [data[start:stop] for start, stop in zip(cuts, cuts[1:], strict=False)]
+    longest = max(len(piece) for piece in pieces)
+    rows = []
+    for piece in pieces:
+        row = torch.zeros_like(torch.cat([data[:1]] * longest))
+        row[: len(piece)] = piece
+        row["mask"] = torch.arange(longest) < len(piece)
+        rows.append(row)
+    return torch.stack(rows)
+
+
+check("2.6", by_episode)
 
 # %% [markdown]
-# The same seed, the same batches, and `from_td` brought `next` along too. There is a middle way: a
-# *pytree* is any nest of dictionaries, lists and tuples, and `tree_map` applies a function to each
-# leaf of it.
+# What is it good for? With a row for each episode, returns and averages over episodes are one line
+# each, as long as the mask is used.
 
-# %% tags=["nbval-check-output"]
-from torch.utils._pytree import tree_map
-
-nest = play.to_dict()
-index = torch.randperm(len(nest["action"]))[:32]
-batch = tree_map(lambda entry: entry[index], nest)
-batch["next"]["reward"].shape
-
-# %% [markdown]
-# That copes with nesting. But the nest still has no length, so we had to ask `action` again; it
-# does not notice an entry of the wrong length when you put it in; and every other operation (move,
-# reshape, stack) needs a `tree_map` of its own.
-#
-# Now the point of it all. Here is the one line above at work on data it has never heard of: a
-# pendulum, whose action is a real number; a made-up robot with two cameras; and our own class.
-
-# %% tags=["nbval-check-output"]
-robot = TensorDict(
-    {
-        "camera": {"left": torch.zeros(90, 3, 8, 8), "right": torch.zeros(90, 3, 8, 8)},
-        "joints": torch.zeros(90, 7),
-    },
-    batch_size=[90],
+# %% tags=["solution"]
+episodes = by_episode(play)
+mask = episodes["mask"]
+returns = (episodes["next", "reward"].squeeze(-1) * mask).sum(-1)
+lean = (episodes["observation"][..., 2].abs() * mask).sum(0) / mask.sum(0)
+print("episodes:", list(episodes.batch_size), " returns:", returns.int().tolist())
+figure, axes = plt.subplots()
+axes.plot(lean, color=PALETTE["blue"])
+axes.set(xlabel="step of the episode", ylabel="lean of the pole (radians)")
+show_figure(
+    figure,
+    f"Mean lean over the episodes still under way: {lean[0]:.2f} at the first step, "
+    f"{lean[8]:.2f} at the ninth.",
 )
-pendulum = GymEnv("Pendulum-v1").rollout(80)
-for data_set in [play, pendulum, robot, journal]:
-    sizes = [len(batch) for batch in minibatches(data_set, 32)]
-    print(f"{type(data_set).__name__:10} {len(list(data_set.keys(True, True))):2} entries", sizes)
 
 # %% [markdown]
-# The function names no entry, so nothing in it has to change when the data do. Whole parts of
-# reinforcement learning are like that: whatever collects, stores and samples only moves rows about.
-# What does read an entry says so by its key, and that key is all it needs to agree on with the rest
-# of the program. This is why one replay buffer (TorchRL's store of steps, lesson 05) serves every
-# environment, and why the algorithms in this course carry over to others with few changes.
-#
 # ## What you can do now
 # You can read a TensorDict's shapes, cut, stack and save it as one object, write into it knowing
 # whose memory it is, and write functions that do not depend on its keys.
 #
-# **Try next:** give `robot` a third camera and run the last cell again; then give it an entry of 80
+# **Try next:** give `robot` a third camera and run its cell again; then give it an entry of 80
 # rows and read the error.
 #
 # Go on with [{{next title}}]({{next file}}).

@@ -8,7 +8,7 @@
 #       - say when a policy explores and when it does not, and let exploration fade
 #       - catch two mistakes that raise no error, mixed-up action encodings and layers without weights
 #     prerequisites: PyTorch and lessons 00 to 02 (environments, specs, rollouts, TensorDict)
-#     minutes: {reading: 30, exercises: 17}
+#     minutes: {reading: 50, exercises: 17, short: 25}
 # ---
 
 # %% [markdown]
@@ -68,7 +68,7 @@ except KeyError as error:
     print(f"{type(error).__name__}: ...{str(error)[80:-2]}")
 
 # %% [markdown]
-# ## Follow the keys  (about 4 min to here)
+# ## Follow the keys  (about 5 min to here)
 #
 # Modules are joined by *names*, not by position. `TensorDictSequential` runs its modules one after
 # the other on the same TensorDict: what one writes, all later ones can read. Here an encoder makes
@@ -177,9 +177,9 @@ def distance_module():
 check("3.2", distance_module)
 
 # %% [markdown]
-# ## Three ready-made networks  (about 15 min to here)
+# ## Two ready-made networks  (about 17 min to here)
 #
-# What goes inside a module can be any PyTorch network. Three kinds are needed so often that TorchRL
+# What goes inside a module can be any PyTorch network. Two kinds are needed so often that TorchRL
 # brings them along. `MLP`, for a few numbers; `num_cells` lists the sizes of the hidden layers:
 
 # %% tags=["nbval-check-output"]
@@ -200,92 +200,7 @@ for leading in [(), (5,), (2, 5)]:
 # %% [markdown]
 # Colour channels, height and width became one vector of features; the leading dimensions stayed.
 #
-# And `LSTMModule`, for when one observation does not tell enough and the agent needs a memory. Its
-# memory is two tensors, $h$ and $c$, and they travel in the TensorDict like everything else:
-
-# %% tags=["nbval-check-output"]
-from torchrl.modules import LSTMModule
-
-lstm = LSTMModule(input_size=4, hidden_size=16, in_key="observation", out_key="features")
-print("reads:", lstm.in_keys)
-print("writes:", lstm.out_keys)
-
-# %% [markdown]
-# The new memory is written under `"next"`, so a step in the environment carries it to the
-# following observation. The environment helps with two transforms (hence `TransformedEnv`):
-# `InitTracker` marks the first step of each episode (`is_init`), and a *primer* starts each
-# episode with an empty memory, all zeros. The policy behind the module plays at random: all we
-# want is a rollout with the memory in it.
-
-# %%
-from torchrl.envs import InitTracker, TransformedEnv
-
-remembering_env = TransformedEnv(GymEnv("CartPole-v1"), InitTracker())
-remembering_env.append_transform(lstm.make_tensordict_primer())
-remembering_env.set_seed(0)
-random_policy = TensorDictModule(
-    lambda features: remembering_env.action_spec.rand(), in_keys=["features"], out_keys=["action"]
-)
-rollout = remembering_env.rollout(
-    100, TensorDictSequential(lstm, random_policy), break_when_any_done=False
-)
-starts = rollout["is_init"].squeeze(-1).nonzero().flatten()
-starts
-
-# %% [markdown]
-# These are the steps on which episodes begin. In play the module sees one step at a time. In
-# training it gets whole sequences, and there it should run through time, so that gradients can flow
-# back from step to step. `set_recurrent_mode(True)` says that the last batch dimension is time. We
-# run both ways on the same rollout, and ask how much the features of one step depend on each
-# earlier observation.
-
-# %%
-from torchrl.modules import set_recurrent_mode
-
-step = starts[2].item() - 1  # the last step of the second episode
-
-
-def dependence(recurrent):
-    data = rollout.select(*lstm.in_keys)
-    observation = data["observation"].clone().requires_grad_()
-    data["observation"] = observation
-    with set_recurrent_mode(recurrent):
-        features = lstm(data)["features"]
-    gradient = torch.autograd.grad(features[step].sum(), observation)[0]
-    return features.detach(), gradient.norm(dim=-1)
-
-
-features_alone, alone = dependence(recurrent=False)
-features_through_time, through_time = dependence(recurrent=True)
-torch.allclose(features_alone, features_through_time, atol=1e-5)
-
-# %% [markdown]
-# The features agree, because the rollout has stored the memory of every step. The gradients do not:
-
-# %%
-import matplotlib.pyplot as plt
-from course_utils import show_figure, use_course_style
-
-use_course_style()
-figure, axes = plt.subplots()
-axes.bar(range(step + 4), through_time[: step + 4], label="recurrent mode")
-axes.bar(range(step + 4), alone[: step + 4], width=0.4, label="step by step")
-axes.axvline(starts[1] - 0.5, color="black", linestyle="--", label="an episode begins")
-axes.set(xlabel="step of the observation", ylabel=f"effect on step {step} (log)", yscale="log")
-axes.legend(loc="upper left")
-show_figure(
-    figure,
-    f"Step by step, {int((alone > 0).sum())} observation affects step {step}; in recurrent mode "
-    f"{int((through_time > 0).sum())} do, the earliest of them step {through_time.nonzero().min()}.",
-)
-
-# %% [markdown]
-# Step by step, only the observation of that very step counts: no gradient passes through a stored
-# memory. In recurrent mode all those since the beginning of the episode do, less and less the older
-# they are, and none from the episode before: the module reads `is_init` and forgets there. Play
-# without the mode, train with it.
-#
-# ## From numbers to actions  (about 19 min to here)
+# ## From numbers to actions  (about 21 min to here)
 #
 # A policy for real-valued actions can simply write a number. `Actor` is a `TensorDictModule` with
 # the usual keys filled in, and it may know the environment's action spec. With `safe=True` it
@@ -343,7 +258,8 @@ same_state = env.reset()
 # %% [markdown]
 # Five times the same. **A `ProbabilisticActor` draws only when it is told to.** It is told by
 # `set_exploration_type`: `RANDOM` draws, `DETERMINISTIC` takes one fixed value of the
-# distribution, and where nothing is set it acts deterministically too.
+# distribution. Where nothing is set it does what its `default_interaction_type` says, and that is
+# `DETERMINISTIC` unless you choose another when you make the actor.
 
 # %%
 from torchrl.envs import ExplorationType, set_exploration_type
@@ -373,6 +289,10 @@ with set_exploration_type(ExplorationType.RANDOM):
 # curve around the same centre.
 
 # %%
+import matplotlib.pyplot as plt
+from course_utils import show_figure, use_course_style
+
+use_course_style()
 figure, axes = plt.subplots()
 findings = ["All draws lie between -2 and 2"]
 for scale in [0.3, 1.5]:
@@ -391,7 +311,7 @@ show_figure(figure, "; ".join(findings) + f"; the deterministic action is {fixed
 # because the tanh presses everything far out against the limits. The deterministic action is the
 # same for both: the centre `loc`, bent by the tanh, whatever the `scale`.
 #
-# ## Noise that fades  (about 24 min to here)
+# ## Noise that fades  (about 29 min to here)
 #
 # A deterministic policy needs exploration from outside: a module behind the actor that overwrites
 # the action. For discrete actions it is `EGreedyModule` (*epsilon-greedy*): with probability
@@ -482,20 +402,59 @@ with set_exploration_type(ExplorationType.DETERMINISTIC):
 
 # %% [markdown]
 # **An exploration module explores unless it is told not to**, also where nothing is set. The
-# actor that draws has it the other way round. So do not rely on either default:
+# actor that draws has it the other way round.
+#
+# And who plays? A rollout leaves things as they are. A `Collector` (TorchRL's own player, lesson 05)
+# sets a type by itself. Does it listen to one that was set around it? We ask it to play the stochastic
+# actor, and count the actions that are not the deterministic ones.
+
+# %%
+from torchrl.collectors import Collector
+
+DETERMINISTIC = ExplorationType.DETERMINISTIC
+
+
+def share_drawn(**options):
+    collector = Collector(
+        GymEnv("Pendulum-v1"),
+        stochastic_actor,
+        frames_per_batch=50,
+        total_frames=50,
+        auto_register_policy_transforms=True,
+        **options,
+    )
+    with set_exploration_type(DETERMINISTIC):
+        played = next(iter(collector))
+        fixed = stochastic_actor(played.clone())["action"]
+    collector.shutdown()
+    return (fixed - played["action"]).abs().gt(1e-5).float().mean().item()
+
+
+print(f"inside DETERMINISTIC:             {share_drawn():.0%} drawn")
+print(f"exploration_type=DETERMINISTIC:   {share_drawn(exploration_type=DETERMINISTIC):.0%} drawn")
+
+# %% [markdown]
+# It does not listen: **a `Collector` plays with `RANDOM`, unless its own `exploration_type` says
+# otherwise.** Training in lessons 05, 08 and 09 relies on that. Who draws when:
 #
 # | | `RANDOM` | nothing set | `DETERMINISTIC` |
 # |---|---|---|---|
-# | `ProbabilisticActor` | draws | fixed action | fixed action |
+# | `ProbabilisticActor` | draws | fixed action (`default_interaction_type`) | fixed action |
 # | exploration module | explores | **explores** | leaves the action alone |
+# | `rollout`, or calling the policy | as the rows above | as the rows above | as the rows above |
+# | `Collector` | `RANDOM` | **`RANDOM`** | **`RANDOM`**; only its own `exploration_type` counts |
 #
+# ### Noise for real-valued actions
 # For real-valued actions the noise is *added*. `AdditiveGaussianModule` draws it anew on each step.
 # `OrnsteinUhlenbeckProcessModule` lets it wander: each step the old noise is pulled a little towards
 # zero (`theta` says how strongly) and pushed a little at random (`sigma`). It must know where an
-# episode begins, hence `InitTracker`. With these settings both noises are about equally large in the
-# long run. The actor says 0, so that the action is the noise.
+# episode begins, hence `InitTracker`. `dt` is how much time passes in a step: the pull in one step is
+# `theta * dt` of the noise, the push `sigma * sqrt(dt)`. It is 0.01 unless you say otherwise; with our 0.1
+# a twentieth of the noise is pulled back in each step. In the long run the noise is as large as `sigma /
+# sqrt(2 * theta)`, here 0.5 like the Gaussian's. The actor says 0, so that the action is the noise.
 
 # %%
+from torchrl.envs import InitTracker, TransformedEnv
 from torchrl.modules import AdditiveGaussianModule, OrnsteinUhlenbeckProcessModule
 
 pendulum = TransformedEnv(GymEnv("Pendulum-v1"), InitTracker())
@@ -571,7 +530,7 @@ def explore(greedy, random, draws, eps):
 check("3.4", explore)
 
 # %% [markdown]
-# ## Critics, and layers that are shared  (about 35 min to here)
+# ## Critics, and layers that are shared  (about 44 min to here)
 #
 # A *critic* says what a situation is worth. `ValueOperator` wraps it, and chooses the name of its
 # output by what it reads.
@@ -643,7 +602,7 @@ flow({"trunk": trunk, "policy_head": policy_head, "action_critic": action_critic
 # and says so: `get_critic_operator()` values state *and* action, and for that it runs the whole
 # chain.
 #
-# ## Q-values, and a trap that makes no noise  (about 40 min to here)
+# ## Q-values, and a trap that makes no noise  (about 50 min to here)
 #
 # With few discrete actions the critic can say one value per action, and then the best action is
 # simply the one of the largest value. `QValueModule` makes that step; `QValueActor` is a network
@@ -763,7 +722,7 @@ def best_action(values, encoding):
 check("3.5", best_action)
 
 # %% [markdown]
-# ## Layers without weights  (about 45 min to here)
+# ## Layers without weights  (about 58 min to here)
 #
 # If you leave out `in_features`, the first layer is *lazy*: it finds out the size of its input
 # when it sees the first one. Handy, but until then it has no weights. Much can be done with such
@@ -810,6 +769,140 @@ awake = [torch.nn.parameter.is_lazy(weight) for weight in sleeping.parameters()]
 print("without weights, before:", sum(asleep), "after:", sum(awake))
 
 # %% [markdown]
+# ## Actions that are forbidden now  (about 62 min to here) (deeper)
+#
+# In some worlds not every action is allowed in every state. `TicTacToeEnv` is such a world, and comes
+# with TorchRL: nine places, and its entry `mask` says which are free. A network that knows nothing of
+# the mask soon plays where a sign stands already. So hand it the mask.
+
+# %%
+from torchrl.envs import TicTacToeEnv
+
+board_game = TicTacToeEnv()
+places = MLP(in_features=9, out_features=9, num_cells=[32])
+
+
+def values_of_places(board):
+    return places(board.flatten(-2).float())
+
+
+def forbidden(policy):
+    with set_exploration_type(ExplorationType.RANDOM):
+        played = board_game.rollout(9, policy)
+    allowed = played["mask"].gather(-1, played["action"].unsqueeze(-1))
+    return f"{(~allowed).sum().item()} of {len(played)} moves were forbidden"
+
+
+best = {"in_keys": ["board"], "spec": board_game.action_spec}
+print("QValueActor:           ", forbidden(QValueActor(values_of_places, **best)))
+careful = QValueActor(values_of_places, **best, action_mask_key="mask")
+print("with action_mask_key:  ", forbidden(careful))
+
+# %% [markdown]
+# The masked actor takes the best of the free places. The exploration module needs the mask, too
+# (`EGreedyModule(..., action_mask_key="mask")`). An actor that draws gets a distribution that knows of
+# masks, `MaskedCategorical`: forbidden actions have probability 0.
+
+# %%
+from torchrl.modules import MaskedCategorical
+
+logits = TensorDictModule(values_of_places, in_keys=["board"], out_keys=["logits"])
+masked_actor = ProbabilisticActor(
+    logits,
+    in_keys={"logits": "logits", "mask": "mask"},
+    distribution_class=MaskedCategorical,
+    return_log_prob=True,
+)
+print("MaskedCategorical:     ", forbidden(masked_actor))
+bold = EGreedyModule(board_game.action_spec, eps_init=1.0, eps_end=1.0, action_mask_key="mask")
+print("epsilon-greedy, eps 1: ", forbidden(TensorDictSequential(careful, bold)))
+
+# %% [markdown]
+# None is forbidden any more. `TicTacToeEnv` keeps its own action spec up to date, so random play is
+# legal as well. Where an environment only writes a mask, the transform `ActionMask` does that for it:
+# `TransformedEnv(env, ActionMask(mask_key="mask"))`.
+#
+# ## A module with a memory  (about 66 min to here) (deeper)
+#
+# `LSTMModule` is for when one observation does not tell enough and the agent needs a memory (lesson 11
+# trains one). Its memory is two tensors, $h$ and $c$, and they travel in the TensorDict like everything else:
+
+# %% tags=["nbval-check-output"]
+from torchrl.modules import LSTMModule
+
+lstm = LSTMModule(input_size=4, hidden_size=16, in_key="observation", out_key="features")
+print("reads:", lstm.in_keys)
+print("writes:", lstm.out_keys)
+
+# %% [markdown]
+# The new memory is written under `"next"`, so a step in the environment carries it to the
+# following observation. The environment helps with two transforms (hence `TransformedEnv`):
+# `InitTracker` marks the first step of each episode (`is_init`), and a *primer* starts each
+# episode with an empty memory, all zeros. The policy behind the module plays at random: all we
+# want is a rollout with the memory in it.
+
+# %%
+remembering_env = TransformedEnv(GymEnv("CartPole-v1"), InitTracker())
+remembering_env.append_transform(lstm.make_tensordict_primer())
+remembering_env.set_seed(0)
+random_policy = TensorDictModule(
+    lambda features: remembering_env.action_spec.rand(), in_keys=["features"], out_keys=["action"]
+)
+rollout = remembering_env.rollout(
+    100, TensorDictSequential(lstm, random_policy), break_when_any_done=False
+)
+starts = rollout["is_init"].squeeze(-1).nonzero().flatten()
+starts
+
+# %% [markdown]
+# These are the steps on which episodes begin. In play the module sees one step at a time. In
+# training it gets whole sequences, and there it should run through time, so that gradients can flow
+# back from step to step. `set_recurrent_mode(True)` says that the last batch dimension is time. We
+# run both ways on the same rollout, and ask how much the features of one step depend on each
+# earlier observation.
+
+# %%
+from torchrl.modules import set_recurrent_mode
+
+step = starts[2].item() - 1  # the last step of the second episode
+
+
+def dependence(recurrent):
+    data = rollout.select(*lstm.in_keys)
+    observation = data["observation"].clone().requires_grad_()
+    data["observation"] = observation
+    with set_recurrent_mode(recurrent):
+        features = lstm(data)["features"]
+    gradient = torch.autograd.grad(features[step].sum(), observation)[0]
+    return features.detach(), gradient.norm(dim=-1)
+
+
+features_alone, alone = dependence(recurrent=False)
+features_through_time, through_time = dependence(recurrent=True)
+torch.allclose(features_alone, features_through_time, atol=1e-5)
+
+# %% [markdown]
+# The features agree, because the rollout has stored the memory of every step. The gradients do not:
+
+# %%
+figure, axes = plt.subplots()
+axes.bar(range(step + 4), through_time[: step + 4], label="recurrent mode")
+axes.bar(range(step + 4), alone[: step + 4], width=0.4, label="step by step")
+axes.axvline(starts[1] - 0.5, color="black", linestyle="--", label="an episode begins")
+axes.set(xlabel="step of the observation", ylabel=f"effect on step {step} (log)", yscale="log")
+axes.legend(loc="upper left")
+show_figure(
+    figure,
+    f"Step by step, {int((alone > 0).sum())} observation affects step {step}; in recurrent mode "
+    f"{int((through_time > 0).sum())} do, the earliest of them step {through_time.nonzero().min()}.",
+)
+
+# %% [markdown]
+# Step by step, only the observation of that very step counts: no gradient passes through a stored
+# memory. In recurrent mode all those since the beginning of the episode do, less and less the older
+# they are, and none from the episode before: the module reads `is_init` and forgets there. Play
+# without the mode, train with it.
+#
 # ## What you can do now
 # You can turn any network into a module with keys, chain modules and read off what a chain needs;
 # build deterministic and stochastic actors, critics and Q-value actors; switch exploration on and

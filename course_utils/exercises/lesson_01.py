@@ -4,12 +4,13 @@ from functools import cache, partial
 
 import torch
 from tensordict import TensorDict
-from torchrl.data import Composite, Unbounded
+from torchrl.data import Bounded, Categorical, Composite, Unbounded
 from torchrl.envs import Compose, EnvBase, GymEnv, RewardScaling, RewardSum, StepCounter, TransformedEnv
 from torchrl.envs.utils import step_mdp
 
 from course_utils.exercises.drawn import mixed, rollout, whole
-from course_utils.exercises.exercise import Draw, Exercise, Mutant
+from course_utils.exercises.exercise import Build, Draw, Exercise, Mutant
+from course_utils.exercises.grids import MOVES, examine_grid
 from course_utils.exercises.probing import tensors
 
 
@@ -150,6 +151,299 @@ def _room_step(td, new=None, limit=None):
         td.batch_size,
     )
 
+
+class _Grid(EnvBase):
+    """The world of exercise 1.6; a method of a subclass is a mistake in one of its parts."""
+
+    def __init__(self, count: int, size: int) -> None:
+        super().__init__(batch_size=[count])
+        self.size = size
+        self.observation_spec = self.promised(count, size)
+        self.state_spec = self.observation_spec.clone()
+        self.action_spec = Categorical(4, [count])
+        self.reward_spec = Unbounded([count, 1])
+        self.set_seed(0)
+
+    def promised(self, count, size):
+        return Composite(position=Bounded(0, size - 1, [count, 2], dtype=torch.int64), shape=[count])
+
+    def _set_seed(self, seed):
+        self.chance = torch.Generator().manual_seed(seed)
+
+    def start(self):
+        number = torch.randint(self.size**2 - 1, self.batch_size, generator=self.chance)
+        return torch.stack([number // self.size, number % self.size], -1)
+
+    def _reset(self, tensordict):
+        return TensorDict({"position": self.start()}, self.batch_size)
+
+    def moved(self, position, action):
+        return (position + MOVES[action]).clamp(0, self.size - 1)
+
+    def home(self, position):
+        return (position == self.size - 1).all(-1, keepdim=True)
+
+    def _step(self, tensordict):
+        position = self.moved(tensordict["position"], tensordict["action"])
+        home = self.home(position)
+        answer = {"position": position, "reward": torch.where(home, 1.0, -0.1), "terminated": home, "done": home}
+        return TensorDict(answer, self.batch_size)
+
+
+class _GridWithItsState(_Grid):
+    """The same, with the state in the environment."""
+
+    def __init__(self, count, size):
+        super().__init__(count, size)
+        self.state_spec = Composite(shape=[count])
+        self.place = self.start()
+
+    def _reset(self, tensordict):
+        asked = None if tensordict is None else tensordict.get("_reset", None)
+        self.place = self.start() if asked is None else torch.where(asked, self.start(), self.place)
+        return TensorDict({"position": self.place}, self.batch_size)
+
+    def _step(self, tensordict):
+        answer = super()._step(TensorDict({"position": self.place, "action": tensordict["action"]}, self.batch_size))
+        self.place = answer["position"]
+        return answer
+
+
+def _changed(base=_Grid, **methods):
+    """A class like `base` with these methods in place of its own."""
+    return type("Grid", (base,), methods)
+
+
+def _answer(**entries):
+    """A `_step` whose answer has these entries, each made of the right answer and of what was given."""
+
+    def _step(self, tensordict):
+        answer = _Grid._step(self, tensordict)
+        return answer.update({name: make(self, answer, tensordict) for name, make in entries.items()})
+
+    return _changed(_step=_step)
+
+
+def _reset_everything(self, tensordict):
+    self.place = self.start()
+    return TensorDict({"position": self.place}, self.batch_size)
+
+
+def _write_into_what_was_given(self, tensordict):
+    tensordict["position"].copy_(self.moved(tensordict["position"], tensordict["action"]))
+    home = self.home(tensordict["position"])
+    answer = {"position": tensordict["position"], "reward": torch.where(home, 1.0, -0.1), "terminated": home}
+    return TensorDict(answer, self.batch_size)
+
+
+def _write_into_what_was_handed_out(self, tensordict):
+    self.place.copy_(self.moved(self.place, tensordict["action"]))
+    home = self.home(self.place)
+    answer = {"position": self.place, "reward": torch.where(home, 1.0, -0.1), "terminated": home}
+    return TensorDict(answer, self.batch_size)
+
+
+def _copied_reset(self, tensordict):
+    return _GridWithItsState._reset(self, tensordict).clone()
+
+
+def _under_next(self, tensordict):
+    return TensorDict({"next": _Grid._step(self, tensordict)}, self.batch_size)
+
+
+def _start_by_cutting(self):
+    number = torch.randint(self.size**2, self.batch_size, generator=self.chance).clamp(max=self.size**2 - 2)
+    return torch.stack([number // self.size, number % self.size], -1)
+
+
+def _start_by_the_agents_chance(self):
+    number = torch.randint(self.size**2 - 1, self.batch_size)
+    return torch.stack([number // self.size, number % self.size], -1)
+
+
+_GRID_MUTANTS = [
+    Mutant(
+        "promises any numbers",
+        _changed(
+            promised=lambda self, count, size: Composite(
+                position=Unbounded([count, 2], dtype=torch.int64), shape=[count]
+            )
+        ),
+        "Say the limits: `Bounded(0, size - 1, ...)` holds both its ends.",
+    ),
+    Mutant(
+        "promises real numbers",
+        _changed(
+            promised=lambda self, count, size: Composite(position=Bounded(0.0, size - 1.0, [count, 2]), shape=[count])
+        ),
+        "Rows and columns are whole numbers, torch.int64.",
+    ),
+    Mutant(
+        "one position",
+        _changed(
+            promised=lambda self, count, size: Composite(
+                position=Bounded(0, size - 1, [count, 1], dtype=torch.int64), shape=[count]
+            )
+        ),
+        "A row and a column for each copy are [count, 2].",
+    ),
+    Mutant(
+        "answers under next",
+        _changed(_step=_under_next),
+        "Do `_reset` and `_step` return a TensorDict of batch size [count], with the entries themselves and without "
+        "`next`?",
+    ),
+    Mutant(
+        "rewards of 64 bits",
+        _answer(reward=lambda self, answer, given: answer["reward"].double()),
+        "`reward` is torch.float64 under `next`, after a step. It has to be torch.float32.",
+    ),
+    Mutant(
+        "moves what it was given",
+        _changed(_step=_write_into_what_was_given),
+        "`_step` writes into the `position` that it was given, so the root of the step changes with it.",
+    ),
+    Mutant(
+        "moves what it handed out",
+        _changed(_GridWithItsState, _step=_write_into_what_was_handed_out, _reset=_copied_reset),
+        "`_step` hands out the tensor that it goes on writing into. Hand out a clone of it.",
+    ),
+    Mutant(
+        "leaves the grid",
+        _changed(moved=lambda self, position, action: position + MOVES[action]),
+        "That is outside the grid. At the border a move changes nothing: `clamp(0, size - 1)`.",
+    ),
+    Mutant(
+        "goes around",
+        _changed(moved=lambda self, position, action: (position + MOVES[action]) % self.size),
+        "That is the other side. At the border a move changes nothing: `clamp(0, size - 1)`.",
+    ),
+    Mutant(
+        "columns first",
+        _changed(moved=lambda self, position, action: (position + MOVES[action].flip(-1)).clamp(0, self.size - 1)),
+        "Rows and columns have changed places: `position` is [row, column], and up is one row less.",
+    ),
+    Mutant(
+        "row 0 below",
+        _changed(
+            moved=lambda self, position, action: (position + MOVES[action] * torch.tensor([-1, 1])).clamp(
+                0, self.size - 1
+            )
+        ),
+        "Row 0 is the top: up is one row less, down is one row more.",
+    ),
+    Mutant(
+        "one action for all",
+        _changed(moved=lambda self, position, action: _Grid.moved(self, position, action[:1].expand_as(action))),
+        "Every copy does what the first one's action says. Each has an action of its own.",
+    ),
+    Mutant(
+        "home in the last row",
+        _changed(home=lambda self, position: (position == self.size - 1).any(-1, keepdim=True)),
+        "Row *and* column have to be those of the goal: `(position == size - 1).all(-1)`.",
+    ),
+    Mutant(
+        "reward of the old position",
+        _answer(
+            reward=lambda self, answer, given: torch.where(_Grid.home(self, given["position"]), 1.0, -0.1),
+        ),
+        "It should be 1, by the *new* position.",
+    ),
+    Mutant(
+        "the goal costs, too",
+        _answer(reward=lambda self, answer, given: answer["terminated"].float() - 0.1),
+        "The step that reaches the goal costs nothing: its reward is 1.",
+    ),
+    Mutant(
+        "a reward for all",
+        _answer(reward=lambda self, answer, given: answer["reward"].max().expand_as(answer["reward"]).clone()),
+        "Each copy gets a reward of its own, by where it is: no `any` or `max` over copies.",
+    ),
+    Mutant(
+        "all end together",
+        _answer(
+            terminated=lambda self, answer, given: answer["terminated"].any().expand_as(answer["done"]).clone(),
+            done=lambda self, answer, given: answer["done"].any().expand_as(answer["done"]).clone(),
+        ),
+        "Each copy ends by itself: no `any` over copies.",
+    ),
+    Mutant(
+        "done, and not terminated",
+        _answer(terminated=lambda self, answer, given: torch.zeros_like(answer["done"])),
+        "`done` alone does not say that the world ended the episode: `terminated` does.",
+    ),
+    Mutant(
+        "never ends",
+        _answer(
+            terminated=lambda self, answer, given: torch.zeros_like(answer["done"]),
+            done=lambda self, answer, given: torch.zeros_like(answer["done"]),
+        ),
+        "The world ends an episode there: `terminated` is True.",
+    ),
+    Mutant(
+        "all begin anew",
+        _changed(_GridWithItsState, _reset=_reset_everything),
+        "`_reset` gets `tensordict['_reset']`, True where a copy begins anew: leave the other rows as they were.",
+    ),
+    Mutant(
+        "keeps its place when reset",
+        _changed(
+            _GridWithItsState,
+            _reset=lambda self, tensordict: TensorDict({"position": self.place.clone()}, self.batch_size),
+        ),
+        "`_reset` has to give a copy that is done a fresh start.",
+    ),
+    Mutant(
+        "starts anywhere",
+        _changed(
+            start=lambda self: torch.randint(self.size, (*self.batch_size, 2), generator=self.chance),
+        ),
+        "Start in any cell but the goal.",
+    ),
+    Mutant(
+        "starts in the corner",
+        _changed(start=lambda self: torch.zeros(*self.batch_size, 2, dtype=torch.int64)),
+        "The start is drawn anew for each episode, from your generator.",
+    ),
+    Mutant(
+        "one start for all",
+        _changed(start=lambda self: _Grid.start(self)[:1].expand(*self.batch_size, 2).clone()),
+        "All copies start in the same cell. Draw one start for each copy.",
+    ),
+    Mutant(
+        "never in the last row",
+        _changed(
+            start=lambda self: torch.stack(
+                [torch.randint(self.size - at, self.batch_size, generator=self.chance) for at in (1, 0)], -1
+            ),
+        ),
+        "An episode may start in any cell but the goal.",
+    ),
+    Mutant(
+        "the last cell twice as often",
+        _changed(start=_start_by_cutting),
+        "All cells but the goal are to be equally likely.",
+    ),
+    Mutant(
+        "the agent's chance",
+        _changed(start=_start_by_the_agents_chance, _set_seed=lambda self, seed: torch.manual_seed(seed) and None),
+        "Draw the starts from a generator of the world's own: `torch.Generator().manual_seed(seed)`.",
+    ),
+    Mutant(
+        "deaf to its seed",
+        _changed(_set_seed=lambda self, seed: setattr(self, "chance", torch.Generator().manual_seed(0))),
+        "Does `_set_seed` use its seed?",
+    ),
+    Mutant(
+        "goes on drawing",
+        _changed(
+            _set_seed=lambda self, seed: (
+                None if hasattr(self, "chance") else setattr(self, "chance", torch.Generator().manual_seed(seed))
+            )
+        ),
+        "`_set_seed` has to restart your generator.",
+    ),
+]
 
 EXERCISES = [
     Exercise(
@@ -436,5 +730,12 @@ EXERCISES = [
                 "The entries are right, but your tensordict has no batch size. Give it `td.batch_size`.",
             ),
         ],
+    ),
+    Build(
+        number="1.6",
+        tests="Specs, moves, rewards, ends, starts, resets of some copies, and seeds: your grid does what it promises.",
+        reference=_Grid,
+        examine=examine_grid,
+        mutants=_GRID_MUTANTS,
     ),
 ]

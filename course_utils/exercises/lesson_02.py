@@ -1,10 +1,13 @@
 """Exercises of lesson 02."""
 
+from itertools import pairwise
+
 import torch
 from tensordict import TensorDict, TensorDictBase
 
 from course_utils.exercises.drawn import mixed, rollout, whole
-from course_utils.exercises.exercise import Draw, Exercise, Mutant
+from course_utils.exercises.exercise import Build, Draw, Exercise, Mutant
+from course_utils.exercises.records import examine_by_episode
 
 
 def _falls(data):
@@ -81,6 +84,134 @@ def _scale_levels(data, levels):
             result[key] = _scale_levels(entry, levels - 1)
     return result
 
+
+def _cuts(data, key=("next", "done"), behind=1, rest=True):
+    ends = data[key].squeeze(-1).nonzero().squeeze(-1) + behind
+    cuts = [0, *ends.tolist()]
+    return [*cuts, len(data)] if rest and cuts[-1] < len(data) else cuts
+
+
+def _rows(data, cuts, longest=None):
+    longest = longest or max(stop - start for start, stop in pairwise(cuts))
+    rows = []
+    for start, stop in pairwise(cuts):
+        row = torch.zeros_like(data[:1].expand(longest))
+        row[: stop - start] = data[start:stop]
+        row["mask"] = torch.arange(longest) < stop - start
+        rows.append(row)
+    return torch.stack(rows)
+
+
+def _by_episode(data):
+    return _rows(data, _cuts(data))
+
+
+def _mask_of_what_is_not_0(data):
+    rows = _by_episode(data)
+    return rows.set("mask", rows["next", "reward"].squeeze(-1) > 0)
+
+
+def _last_step_again(data):
+    cuts, longest = _cuts(data), _by_episode(data).shape[1]
+    places = torch.stack([torch.arange(longest).clamp(max=stop - start - 1) + start for start, stop in pairwise(cuts)])
+    return data[places].set("mask", _by_episode(data)["mask"])
+
+
+def _padding_in_front(data):
+    rows = _by_episode(data)
+    return torch.stack([row[row["mask"].sort(stable=True).indices] for row in rows])
+
+
+def _with_rows(change):
+    def by_episode(data):
+        rows = _by_episode(data)
+        return change(rows)
+
+    return by_episode
+
+
+def _marks_its_input(data):
+    data["step"] = torch.arange(len(data))
+    return _by_episode(data).exclude("step")
+
+
+_RECORD_MUTANTS = [
+    Mutant(
+        "the last one lost",
+        lambda data: _rows(data, _cuts(data, rest=False)) if data["next", "done"].any() else data[None, :0],
+        "They are an episode, too, one that is under way.",
+    ),
+    Mutant(
+        "cuts at terminated",
+        lambda data: _rows(data, _cuts(data, ("next", "terminated"))),
+        "Cut at `done`, not at `terminated`.",
+    ),
+    Mutant(
+        "looks at the root",
+        lambda data: _rows(data, _cuts(data, "done")),
+        'An end stands under `next`: `data["next", "done"]`; at the root it is False.',
+    ),
+    Mutant(
+        "cuts before the last step",
+        lambda data: _rows(data, _cuts(data, behind=0)),
+        "A step that is `done` is the last of its episode: cut behind it.",
+    ),
+    Mutant(
+        "an empty episode",
+        lambda data: _rows(data, [*_cuts(data, rest=False), len(data)]),
+        "Cut behind a `done` only where steps follow.",
+    ),
+    Mutant(
+        "as wide as the record",
+        lambda data: _rows(data, _cuts(data), len(data)),
+        "It is as wide as the whole record; as wide as the longest episode is enough",
+    ),
+    Mutant("a list", lambda data: list(_by_episode(data)), "It has to be one TensorDict: `torch.stack` the rows."),
+    Mutant(
+        "no mask",
+        _with_rows(lambda rows: rows.exclude("mask")),
+        "The entry `mask` is missing. Nobody can tell a padded step from one in which all is 0.",
+    ),
+    Mutant(
+        "what is 0 was not played",
+        _mask_of_what_is_not_0,
+        "A step in which all is 0 may have been played: count steps, and do not look at values.",
+    ),
+    Mutant(
+        "marks the padding",
+        _with_rows(lambda rows: rows.set("mask", ~rows["mask"])),
+        "`mask` is the wrong way round: True is for the steps that were played, False for padding.",
+    ),
+    Mutant(
+        "a mask like a flag",
+        _with_rows(lambda rows: rows.set("mask", rows["mask"].unsqueeze(-1))),
+        "It has one flag for each step",
+    ),
+    Mutant(
+        "padding in front",
+        _padding_in_front,
+        "The padding stands before the steps. Each row begins with its first step.",
+    ),
+    Mutant(
+        "the longest first",
+        _with_rows(lambda rows: rows[rows["mask"].sum(1).argsort(descending=True)]),
+        "Keep the order in which they were played.",
+    ),
+    Mutant(
+        "known entries only",
+        _with_rows(lambda rows: rows.select("mask", "done", "terminated", "truncated", "next")),
+        "Work on the whole TensorDict, and name no entry but `done`.",
+    ),
+    Mutant(
+        "real numbers", _with_rows(lambda rows: rows.float().set("mask", rows["mask"])), "Every entry keeps its type."
+    ),
+    Mutant("the last step again", _last_step_again, "Padding is to be 0 or False"),
+    Mutant(
+        "marks its input",
+        _marks_its_input,
+        "Your function adds entries to `data`, which its caller still needs. Work on a copy.",
+    ),
+]
 
 EXERCISES = [
     Exercise(
@@ -419,5 +550,12 @@ EXERCISES = [
                 "it as it is.",
             ),
         ],
+    ),
+    Build(
+        number="2.6",
+        tests="Episodes of any length, with any entries, lie side by side, and a mask tells steps from padding.",
+        reference=_by_episode,
+        examine=examine_by_episode,
+        mutants=_RECORD_MUTANTS,
     ),
 ]

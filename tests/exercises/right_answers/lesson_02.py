@@ -1,5 +1,5 @@
 import torch
-from tensordict import TensorDict
+from tensordict import TensorDict, pad_sequence
 
 
 def list_falls(data):
@@ -27,10 +27,38 @@ def loop_pictures(data):
     return result
 
 
+def episodes_by_pad_sequence(data):
+    done = data["next", "done"].flatten()
+    number = done.cumsum(0) - done.long()
+    lengths = torch.bincount(number)
+    rows = pad_sequence(list(data.split(lengths.tolist())))
+    return rows.set("mask", torch.arange(rows.shape[1]) < lengths.unsqueeze(-1))
+
+
+def episodes_by_places(data):
+    """Each entry is written into zeros, at the row and column that its steps have."""
+    places, row, column = [], 0, 0
+    for done in data["next", "done"].squeeze(-1).tolist():
+        places.append((row, column))
+        row, column = (row + 1, 0) if done else (row, column + 1)
+    rows, columns = torch.tensor(places).T
+    size = int(rows.max()) + 1, int(columns.max()) + 1
+
+    def laid_out(entry):
+        result = torch.zeros(*size, *entry.shape[1:], dtype=entry.dtype)
+        result[rows, columns] = entry
+        return result
+
+    result = data.apply(laid_out, batch_size=size)
+    result["mask"] = laid_out(torch.ones(len(data), dtype=torch.bool))
+    return result
+
+
 OTHERWISE = {
     "2.1": list_falls,
     "2.2": torch.Size([2, 6, 3, 4]),
     "2.3": sliced_batches,
     "2.4": masked_speeds,
     "2.5": loop_pictures,
+    "2.6": [episodes_by_pad_sequence, episodes_by_places],
 }
