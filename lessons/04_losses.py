@@ -7,9 +7,9 @@
 #       - tell which ends of an episode end the future, and let a target network follow slowly
 #       - read a loss tensordict, and say which parameters each of its losses moves
 #       - choose how far a target looks ahead with TD(0), TD(λ) and GAE, and judge actions by it
-#       - write an optimiser step that forgets nothing
+#       - write an optimiser step that forgets nothing, and a loss of your own
 #     prerequisites: lessons 01 to 03 (environments, TensorDict, modules and actors)
-#     minutes: {reading: 32, exercises: 20}
+#     minutes: {reading: 60, exercises: 39, short: 25}
 # ---
 
 # %% [markdown]
@@ -90,7 +90,7 @@ def discounted_returns(reward, gamma):
 check("4.1", discounted_returns)
 
 # %% [markdown]
-# ## One step, one surprise  (about 8 min to here)
+# ## One step, one surprise  (about 11 min to here)
 #
 # Waiting for the end is slow, and one lucky episode is a poor witness. The second answer: look one
 # step ahead, and *trust your own estimate* for the rest. Let $Q(s, a)$ be the network's guess at
@@ -155,8 +155,8 @@ print("by hand   ", by_hand.item())
 print("difference", abs(losses["loss"] - by_hand).item())
 
 # %% [markdown]
-# The same number up to rounding. `l2` is the squared error; the default, `smooth_l1`, grows only
-# in proportion to large errors. What does the module need for it?
+# The same number up to rounding. `l2`, the squared error, is what `DQNLoss` takes if nothing is
+# said; `smooth_l1` grows only in proportion to large errors. What does the module need for it?
 
 # %%
 from course_utils import flow
@@ -165,8 +165,9 @@ flow(loss_module, steps)
 
 # %% [markdown]
 # A circle is a key that is read, a square one that is written. The network is asked about the
-# observation and about the next one; the loss itself needs the action, the reward and the flags, and
-# gives one entry, `loss`. Besides, it writes something into the data:
+# observation and about the next one; the loss itself reads the action, the reward and two flags (what
+# each of them is good for is the next section), and gives one entry, `loss`. Besides, it writes
+# something into the data:
 
 # %% tags=["nbval-check-output"]
 print("writes", "td_error", list(steps["td_error"].shape), "into the data")
@@ -177,7 +178,7 @@ print("it is the TD error squared:", torch.allclose(steps["td_error"], td_error.
 # One number per step, so that a replay buffer can later prefer the surprising ones. Careful with
 # the name: what `DQNLoss` writes as `td_error` is its *square*.
 #
-# ## When does the future count?  (about 11 min to here)
+# ## When does the future count?  (about 17 min to here)
 #
 # Three steps, each with a reward of 1, each leading to a state worth 10. After the first the
 # episode goes on. The second is *terminated*: the pole fell. The third is *truncated*: the clock
@@ -204,18 +205,30 @@ for name, value in zip(["goes on", "terminated", "truncated"], targets, strict=T
 # %% [markdown]
 # The truncated step has the same target as the one that goes on. The world did not end there, only
 # our watching did, so the value of the next state still counts. TorchRL bootstraps through every
-# step that is not `terminated`; for that it does not ask `done`. `TD0Estimator` is the very object
-# that `DQNLoss` keeps inside:
+# step that is not `terminated`. Asking `done` instead would teach the agent that surviving until the
+# clock stops is as bad as falling:
 
-# %%
+# %% tags=["nbval-check-output"]
 wrong = ends["reward"] + 0.9 * worth * ~ends["done"]
-print("inside DQNLoss:", type(loss_module.value_estimator).__name__)
 print("had we asked `done`:", wrong.squeeze(1).tolist())
+print("inside DQNLoss:", type(loss_module.value_estimator).__name__)
 
 # %% [markdown]
-# Asking `done` would teach the agent that surviving until the clock stops is as bad as falling.
+# That estimator is the very object that `DQNLoss` keeps inside. Why, then, did `flow` show that the
+# loss reads `("next", "done")`? We turn each of the two flags around and look whether the loss moves.
+
+# %% tags=["nbval-check-output"]
+for flag in ["done", "terminated"]:
+    turned = steps.clone()
+    turned["next", flag] = ~turned["next", flag]
+    same = torch.equal(loss_module(turned)["loss"], losses["loss"])
+    print(f"{flag:10} turned around: the loss is", "the same" if same else "another one")
+
+# %% [markdown]
+# `done` is fetched, and its value changes nothing. It stands in for `terminated` where data has no such
+# entry, and estimators that look further than one step ask it where a trajectory stops.
 #
-# ## A target that does not run away  (about 14 min to here)
+# ## A target that does not run away  (about 22 min to here)
 #
 # There is something odd about bootstrapping: the network is both the pupil and the one who writes
 # the answers. Move it towards a target, and the target moves as well. We take one gradient step on
@@ -227,8 +240,8 @@ print("had we asked `done`:", wrong.squeeze(1).tolist())
 # **target updater** says how it follows the network being trained, the *online* network. Make it
 # as soon as the loss exists: making it copies the online weights into the target.
 #
-# `best_after` lends the agent one of the two sets of weights (`to_module`, undone at the end of
-# the `with`) and gives the mean value of the best action in $s'$.
+# We ask both for the best value in each $s'$, and take the mean. The agent holds the online weights;
+# `to_module` lends it the target's, until the `with` ends.
 
 # %%
 from torchrl.objectives import SoftUpdate
@@ -237,21 +250,28 @@ loss_module = DQNLoss(agent, loss_function="l2", delay_value=True)
 loss_module.make_value_estimator(gamma=gamma)
 updater = SoftUpdate(loss_module, eps=0.99)
 optimiser = torch.optim.SGD(loss_module.parameters(), lr=0.01)
-online, delayed = loss_module.value_network_params, loss_module.target_value_network_params
 
 
-def best_after(parameters):
-    with torch.no_grad(), parameters.to_module(agent):
-        return agent(steps["next"].select("observation"))["chosen_action_value"].mean().item()
+def mean_best_value():
+    next_states = steps["next"].select("observation")
+    return agent(next_states)["chosen_action_value"].mean().item()
+
+
+def both_say():
+    with torch.no_grad():
+        online = mean_best_value()
+        with loss_module.target_value_network_params.to_module(agent):
+            target = mean_best_value()
+    return {"online network": online, "target network": target}
 
 
 # %%
-before = best_after(online), best_after(delayed)
+before = both_say()
 loss_module(steps)["loss"].backward()
 optimiser.step()
-after = best_after(online), best_after(delayed)
-print(f"online network says of s': {before[0]:.4f} -> {after[0]:.4f}")
-print(f"target network says of s': {before[1]:.4f} -> {after[1]:.4f}")
+after = both_say()
+for name in before:
+    print(f"{name} says of s': {before[name]:.4f} -> {after[name]:.4f}")
 
 # %% [markdown]
 # The targets asked for more than the network said of $s$, and with that the online network's
@@ -262,47 +282,45 @@ print(f"target network says of s': {before[1]:.4f} -> {after[1]:.4f}")
 # $$ \theta_\text{target} \leftarrow \varepsilon\, \theta_\text{target} +
 # (1 - \varepsilon)\, \theta_\text{online} $$
 #
-# To see it move we take the smallest network there is, one single weight, with the online weight
-# held at 1 and the target starting at 0. `eps` is the share that *stays*.
+# `eps` is the share that *stays*. To see it move we take the smallest network there is, one single
+# weight. `watch_target` lets the online weight take the values of a path, calls `updater.step()` at
+# each, and notes the target's weight, which begins at 0.
 
 
 # %%
-def one_weight(make_updater):
+def watch_target(path, make_updater):
     layer = torch.nn.Linear(1, 1, bias=False)
-    layer.weight.data.zero_()
+    torch.nn.init.zeros_(layer.weight)
     loss = DQNLoss(QValueActor(layer, spec=Categorical(1)), delay_value=True)
     updater = make_updater(loss)
-    # a QValueActor is a sequence: module "0" wraps our layer
-    target = loss.target_value_network_params["module", "0", "module", "weight"]
-    return layer.weight.data, target.data, updater
+    (target_weight,) = loss.target_value_network_params.values(True, True)  # the only one there is
+    seen = []
+    for number in path:
+        layer.weight.data.fill_(number)
+        updater.step()
+        seen.append(target_weight.item())
+    return seen
 
 
-online_weight, target_weight, soft = one_weight(lambda loss: SoftUpdate(loss, eps=0.99))
-online_weight.fill_(1.0)
-for call in range(1, 5):
-    soft.step()
-    print(f"after step {call}: target weight {target_weight.item():.6f}")
+# %% tags=["nbval-check-output"]
+seen = watch_target([1, 1, 1, 1], lambda loss: SoftUpdate(loss, eps=0.99))
+for call, weight in enumerate(seen, start=1):
+    print(f"after call {call}: target weight {weight:.6f}")
 
 # %% [markdown]
-# With `eps=0.99` the target goes 1 % of the way at each step: 0.01 of 1 first, then 1 % of what is
+# With `eps=0.99` the target goes 1 % of the way at each call: 0.01 of 1 first, then 1 % of what is
 # left, and so on. Many papers call the moving share $\tau$; `SoftUpdate(loss, tau=0.01)` is the
 # same thing, and exactly one of the two may be given.
 #
 # The other kind, `HardUpdate`, waits, then copies everything. We let the online weight count the
-# calls, so that the target shows which call it was last copied at.
+# calls, so that the target's weight tells at which call it was last copied.
 
 # %% tags=["nbval-check-output"]
 from torchrl.objectives import HardUpdate
 
-online_weight, target_weight, hard = one_weight(
-    lambda loss: HardUpdate(loss, value_network_update_interval=3)
-)
-for call in range(1, 13):
-    online_weight.fill_(float(call))
-    old = target_weight.item()
-    hard.step()
-    if target_weight.item() != old:
-        print(f"call {call:2}: the target was copied")
+seen = watch_target(range(1, 13), lambda loss: HardUpdate(loss, value_network_update_interval=3))
+for call, weight in enumerate(seen, start=1):
+    print(f"call {call:2}: the target's weight is that of call {weight:.0f}")
 
 # %% [markdown]
 # An interval of 3, and a copy at every *fourth* call: in this version `HardUpdate` waits for the
@@ -312,27 +330,15 @@ for call in range(1, 13):
 # Both kinds side by side, while the online weight wanders as it would in training. The interval
 # of 59 means a copy at every 60th call:
 
-
 # %%
-def follow_path(path, make_updater):
-    online_weight, target_weight, updater = one_weight(make_updater)
-    seen = []
-    for value in path.tolist():
-        online_weight.fill_(value)
-        updater.step()
-        seen.append(target_weight.item())
-    return seen
-
-
 generator = torch.Generator().manual_seed(4)
 path = (0.02 + 0.15 * torch.randn(300, generator=generator)).cumsum(0)
-followers = {
-    "soft, eps=0.99": follow_path(path, lambda loss: SoftUpdate(loss, eps=0.99)),
-    "soft, tau=0.1": follow_path(path, lambda loss: SoftUpdate(loss, tau=0.1)),
-    "hard, interval 59": follow_path(
-        path, lambda loss: HardUpdate(loss, value_network_update_interval=59)
-    ),
+kinds = {
+    "soft, eps=0.99": lambda loss: SoftUpdate(loss, eps=0.99),
+    "soft, tau=0.1": lambda loss: SoftUpdate(loss, tau=0.1),
+    "hard, interval 59": lambda loss: HardUpdate(loss, value_network_update_interval=59),
 }
+followers = {name: watch_target(path.tolist(), kind) for name, kind in kinds.items()}
 
 # %%
 figure, axes = plt.subplots()
@@ -380,7 +386,7 @@ def follow(target, online, eps, steps):
 check("4.2", follow)
 
 # %% [markdown]
-# ## Two networks, two losses  (about 21 min to here)
+# ## Two networks, two losses  (about 33 min to here) (deeper)
 #
 # DQN compares all actions. On Pendulum an action is any torque between -2 and 2, so there is
 # nothing to enumerate. DDPG (Lillicrap et al., 2016) uses two networks: an **actor** names one
@@ -463,7 +469,7 @@ for group in groups:
 # leaves the actor alone. The target networks get nothing from either. That is why the two losses
 # may simply be added and sent backward together.
 #
-# ## How far should a target look?  (about 25 min to here)
+# ## How far should a target look?  (about 43 min to here) (deeper)
 #
 # One step ahead and then a guess, or all the way to the end? There is everything in between. Here
 # is one trajectory of 16 steps: a stumble costs 0.5 on the way, the goal at the end pays 1. The
@@ -656,7 +662,7 @@ def gae(reward, value, next_value, terminated, done, gamma, lmbda):
 check("4.3", gae)
 
 # %% [markdown]
-# ## A loss for decisions  (about 39 min to here)
+# ## A loss for decisions  (about 62 min to here) (deeper)
 #
 # So far the network said what things are worth. A *policy* says how likely each action is, and
 # there is no right answer for a probability. But there is an advantage: did it go better than
@@ -699,9 +705,9 @@ from torchrl.modules import ProbabilisticActor
 
 torch.manual_seed(0)
 env.set_seed(0)
-hidden = MLP(in_features=4, out_features=2, num_cells=[32])
+scores = MLP(in_features=4, out_features=2, num_cells=[32])  # one per action
 policy = ProbabilisticActor(
-    TensorDictModule(hidden, in_keys=["observation"], out_keys=["logits"]),
+    TensorDictModule(scores, in_keys=["observation"], out_keys=["logits"]),
     in_keys=["logits"],
     spec=env.action_spec,
     distribution_class=torch.distributions.Categorical,
@@ -750,10 +756,23 @@ for name, number in losses.items():
     print(f"{name:18} {number.item():8.3f}" + ("   <- a loss" if name[:5] == "loss_" else ""))
 
 # %% [markdown]
-# Same gradient, though the numbers differ (this loss takes the ratio of the two probabilities, not
-# a logarithm). Other names, and a third loss: `loss_entropy` is *negative*, it rewards a policy
-# that keeps its options open. The other entries tell how the update is going: `clip_fraction`,
-# say, is the share of steps at which clipping was at work, still 0 here.
+# Same gradient, though the numbers differ (this loss takes the *ratio* of the two probabilities, new
+# to noted, not a logarithm). Three entries are losses, to be added. The rest tells how the update is
+# going:
+#
+# | entry | what it says | here |
+# | --- | --- | --- |
+# | `loss_objective` | the actor's loss: minus ratio times advantage, clipped | the advantages' mean, negative |
+# | `loss_critic` | how far the critic is from `value_target` | large: nothing learned yet |
+# | `loss_entropy` | minus a little of the entropy: rewards a policy that keeps its options open | negative |
+# | `entropy` | how undecided the policy is; two equal chances have $\ln 2 \approx 0.69$ | nearly a coin |
+# | `clip_fraction` | share of steps at which clipping was at work | 0: nothing has moved |
+# | `kl_approx` | distance between new policy and noted one | 0 |
+# | `mean_ratio`, `max_ratio` | of the ratios of all steps | 1 |
+# | `ESS` | *effective sample size*: how many of the steps still count, as a share; less where ratios differ | 1: all |
+# | `explained_variance` | 1 if the critic knows every target, 0 if it knows no more than their mean | near 0 |
+#
+# Lesson 08 reads them as instruments.
 #
 # ### Exercise 4.4: the policy-gradient loss  (4 min)
 # Write `policy_loss(logits, action, returns, value)`. `logits` has shape `[batch, actions]`,
@@ -807,10 +826,11 @@ def total_loss(losses):
 check("4.5", total_loss)
 
 # %% [markdown]
-# ## A step that forgets nothing  (about 47 min to here)
+# ## A step that forgets nothing  (about 74 min to here)
 #
-# All losses of TorchRL are used alike. Here is one full update of the DDPG agent from above; each
-# line has a job, and leaving out one of those with a comment raises no error.
+# All losses of TorchRL are used alike. Here is one full update of the DDPG agent from above, an actor
+# and a critic with a loss each. Each line has a job, and leaving out one of those with a comment raises
+# no error. (Losses are the entries whose names begin with `loss_`.)
 
 # %%
 optimiser = torch.optim.Adam(loss_module.parameters(), lr=1e-3)
@@ -886,10 +906,148 @@ print("the critic is exactly what it was:", unmoved)
 # gradient was added to the ones before: the second is twice, the third three times the first.
 # A loop that does not learn is worth this look: *did the weights move, and is the gradient fresh?*
 #
+# ## Build it: a loss of your own  (about 80 min to here) (deeper)
+#
+# Everything a loss module does you have now done by hand once. The last two exercises put it together:
+# first the target for real data, then a whole loss.
+#
+# ### Exercise 4.6: the target, from data as it comes  (4 min)
+# Write `td_targets(steps, next_value, gamma)`. `steps` is a tensordict as a collector or a rollout
+# gives it: the flags stand in it twice, and the reward once. `next_value` holds the value of each step's
+# next state, shape `[..., 1]` like the reward. Return the one-step targets in that shape.
+# <details><summary>Hint</summary>What came of a step stands under <code>next</code>:
+# <code>steps["next", "reward"]</code>. The flags outside tell how things stood <em>before</em> the
+# step.</details>
+
+
+# %% tags=["exercise"]
+def td_targets(steps, next_value, gamma):
+    # your code
+    ...
+
+
+check("4.6", td_targets)
+
+
+# %% tags=["solution"]
+def td_targets(steps, next_value, gamma):
+    has_future = ~steps["next", "terminated"]
+    return steps["next", "reward"] + gamma * next_value * has_future
+
+
+check("4.6", td_targets)
+
+# %% [markdown]
+# Now a whole loss. What would it be good for? `teach` hands a loss a fresh network and lets it learn
+# CartPole from nothing but 3,000 steps of random play: 600 updates, each from 128 of these steps.
+
+# %%
+env.set_seed(0)
+record = env.rollout(3_000, break_when_any_done=False)
+
+
+def mean_length(agent):
+    with torch.no_grad():
+        return sum(len(env.rollout(500, agent)) for _ in range(10)) / 10
+
+
+def teach(make_loss):
+    torch.manual_seed(0)
+    network = MLP(in_features=4, out_features=2, num_cells=[64, 64], activation_class=torch.nn.ReLU)
+    agent = QValueActor(network, in_keys=["observation"], spec=Categorical(2))
+    loss, before = make_loss(network, gamma=0.9), mean_length(agent)
+    trained = [weight for weight in loss.parameters() if weight.requires_grad]
+    optimiser = torch.optim.Adam(trained, lr=1e-3)
+    for update in range(1, 601):
+        number = loss(record[torch.randint(len(record), (128,))])
+        optimiser.zero_grad()
+        number.backward()
+        optimiser.step()
+        if update % 20 == 0:
+            loss.update_target()
+    return f"ten episodes last {before:.0f} steps before, {mean_length(agent):.0f} after"
+
+
+# %% [markdown]
+# ### Exercise 4.7: build it: a loss of your own  (15 min)
+# Write `QLoss`, a class that does what `DQNLoss` does, in as many cells of your own as you like.
+#
+# - `loss = QLoss(network, gamma)`: `network` is a module that takes observations and gives one value
+#   for each action. The loss keeps a copy of it, the target network.
+# - `loss(steps)` gives one number with a graph: the mean squared TD error. `steps` is a tensordict of any
+#   batch shape, with `observation`, `action` (whole numbers, one a step), and under `next`
+#   `observation`, `reward`, `done`, `terminated` and `truncated`; the reward and the flags have a last
+#   dimension of 1.
+# - `loss.update_target()` copies the network being trained into the target.
+# - `loss.parameters()` are what an optimiser needs.
+#
+# A `torch.nn.Module` will do; a `LossModule` of TorchRL's (in `torchrl.objectives`) as well. The check
+# compares numbers, gradients and a moment of training with those of a right one. Once it agrees, run
+# `print(teach(QLoss))`: random play lasts about 20 steps.
+#
+# <details><summary>Hint 1: the frame</summary>A subclass of <code>torch.nn.Module</code> with
+# <code>__init__</code>, <code>forward</code> and <code>update_target</code>. Call
+# <code>super().__init__()</code> first.</details>
+#
+# <details><summary>Hint 2: the copy</summary><code>copy.deepcopy(network)</code> makes it,
+# <code>requires_grad_(False)</code> keeps it out of training, and <code>load_state_dict</code> copies
+# into it later. Not in <code>forward</code>: that would be a target that runs away.</details>
+#
+# <details><summary>Hint 3: the value of the action taken</summary>
+# <code>values.gather(-1, steps["action"].unsqueeze(-1))</code> has the reward's shape. So has the best
+# next value, with <code>max(-1, keepdim=True).values</code>. A tensor that lost its last dimension
+# broadcasts to a square.</details>
+#
+# <details><summary>Hint 4: the gradient</summary>The target is an answer to aim at: make it inside
+# <code>with torch.no_grad():</code>. The value of the action taken stays outside.</details>
+
+
+# %% tags=["exercise"]
+class QLoss(torch.nn.Module):
+    def __init__(self, network, gamma): ...
+
+    def forward(self, steps): ...
+
+    def update_target(self): ...
+
+
+check("4.7", QLoss)
+
+# %% tags=["solution"]
+from copy import deepcopy
+
+import torch
+
+
+class QLoss(torch.nn.Module):
+    def __init__(self, network, gamma):
+        super().__init__()
+        self.network, self.gamma = network, gamma
+        self.target = deepcopy(network).requires_grad_(False)
+
+    def forward(self, steps):
+        said = self.network(steps["observation"]).gather(-1, steps["action"].unsqueeze(-1))
+        with torch.no_grad():
+            best_next = self.target(steps["next", "observation"]).max(-1, keepdim=True).values
+            has_future = ~steps["next", "terminated"]
+            answer = steps["next", "reward"] + self.gamma * best_next * has_future
+        return (answer - said).pow(2).mean()
+
+    def update_target(self):
+        self.target.load_state_dict(self.network.state_dict())
+
+
+check("4.7", QLoss)
+
+# %% tags=["solution"]
+print(teach(QLoss))
+
+# %% [markdown]
 # ## What you can do now
 # You can say where the answers come from that a network is trained on: returns, one-step targets,
 # and mixtures of both. You know which ends have no future, why targets follow slowly, which entries
-# of a loss tensordict to minimise and whom they move, and what one update must contain.
+# of a loss tensordict to minimise and whom they move, what one update must contain, and how to write a
+# loss that TorchRL does not have.
 #
 # **Try next:** call `loss_module.make_value_estimator(ValueEstimators.TDLambda, gamma=0.95,
 # lmbda=0.9)` on the DDPG loss (`ValueEstimators` is in `torchrl.objectives`) and compare

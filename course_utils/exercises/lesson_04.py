@@ -3,8 +3,9 @@
 import torch
 from tensordict import TensorDict
 
+from course_utils.exercises import build_04
 from course_utils.exercises.comparing import WithGradient
-from course_utils.exercises.drawn import endings, happens, mixed, whole
+from course_utils.exercises.drawn import endings, happens, mixed, rollout, whole
 from course_utils.exercises.exercise import Draw, Exercise, Mutant
 from course_utils.exercises.probing import tensors
 
@@ -128,6 +129,21 @@ def _with_gradient(total: torch.Tensor, inputs: dict) -> WithGradient:
 
 def _chosen_losses(losses: TensorDict, keep=lambda key, value: key.startswith("loss_")) -> torch.Tensor:
     return sum(value for key, value in losses.items() if keep(key, value))
+
+
+def _played(draw: Draw) -> dict:
+    # As it comes from one environment, or from several side by side.
+    batch = (whole(draw, 5, 9),) if happens(draw, 0.5) else (whole(draw, 2, 3), whole(draw, 4, 6))
+    return {
+        "steps": rollout(draw, *batch),
+        "next_value": draw.normal(*batch, 1),
+        "gamma": draw.uniform(0.6, 0.9),
+    }
+
+
+def _targets(steps, next_value, gamma, has_future=None):
+    has_future = ~steps["next", "terminated"] if has_future is None else has_future
+    return steps["next", "reward"] + gamma * next_value * has_future
 
 
 EXERCISES = [
@@ -531,4 +547,66 @@ EXERCISES = [
             ),
         ],
     ),
+    Exercise(
+        number="4.6",
+        tests="The reward and, unless the step terminated, the discounted value of the next state.",
+        draw=_played,
+        reference=_targets,
+        probe=tensors,
+        mutants=[
+            Mutant(
+                "done",
+                lambda steps, next_value, gamma: _targets(steps, next_value, gamma, ~steps["next", "done"]),
+                "Your target ends at *every* end. A truncated step still has a future: ask `terminated`.",
+            ),
+            Mutant(
+                "truncated",
+                lambda steps, next_value, gamma: _targets(steps, next_value, gamma, ~steps["next", "truncated"]),
+                "You switch the future off where the clock ran out. It is the other flag: `terminated`.",
+            ),
+            Mutant(
+                "the flag before the step",
+                lambda steps, next_value, gamma: _targets(steps, next_value, gamma, ~steps["terminated"]),
+                "No step of yours ends: the flags at the root tell how things stood *before* a step. What came of it "
+                "stands under `next`.",
+            ),
+            Mutant(
+                "not inverted",
+                lambda steps, next_value, gamma: _targets(steps, next_value, gamma, steps["next", "terminated"]),
+                "You give a future to terminated steps, and to no others: the flag has to be inverted.",
+            ),
+            Mutant(
+                "no discount",
+                lambda steps, next_value, gamma: _targets(steps, next_value, 1.0),
+                "The next value is not discounted. It comes one step later: multiply it by `gamma`.",
+            ),
+            Mutant(
+                "reward discounted",
+                lambda steps, next_value, gamma: gamma * _targets(steps, next_value, 1.0),
+                "You discount the reward, too. It is earned with this step: `gamma` belongs to the next value alone.",
+            ),
+            Mutant(
+                "reward lost at the end",
+                lambda steps, next_value, gamma: _targets(steps, next_value, gamma) * ~steps["next", "terminated"],
+                "You switch off the reward of a terminated step as well. It was earned: only the future goes.",
+            ),
+            Mutant(
+                "no reward",
+                lambda steps, next_value, gamma: gamma * next_value * ~steps["next", "terminated"],
+                "The reward is missing: it is the one part of a target that is known for sure.",
+            ),
+            Mutant(
+                "minus",
+                lambda steps, next_value, gamma: _targets(steps, next_value, -gamma),
+                "You subtract the next value. A target is the reward *plus* what is still to come.",
+            ),
+            Mutant(
+                "lost dimension",
+                lambda steps, next_value, gamma: _targets(steps, next_value, gamma).squeeze(-1),
+                "Your targets have lost their last dimension, of size 1. A loss that subtracts them from values of "
+                "shape `[..., 1]` would broadcast: keep it.",
+            ),
+        ],
+    ),
+    build_04.BUILD,
 ]
