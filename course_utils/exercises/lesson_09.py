@@ -555,7 +555,7 @@ EXERCISES = [
     ),
     Build(
         number="9.6",
-        tests="Two critics learn from the smaller of two smoothed values, the actor waits its turn, and targets follow.",
+        tests="Two critics learn from the smaller of two smoothed values, the actor waits its turn, targets follow.",
         reference=build(),
         examine=examine,
         mutants=MUTANTS,
