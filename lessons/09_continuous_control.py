@@ -7,8 +7,9 @@
 #       - turn it into TD3, SAC and REDQ by exchanging a few lines, and say what each of them is for
 #       - let the program itself say what changed, in lines, keys and networks, and what it cost
 #       - find the defaults in which two losses differ before they surprise you
+#       - write an update of TD3 yourself, without its loss, and see it learn
 #     prerequisites: lessons 03 to 07 (actors and critics, losses, collectors and buffers, an honest exam)
-#     minutes: {reading: 39, exercises: 21}
+#     minutes: {reading: 62, exercises: 36, short: 25}
 # ---
 
 # %% [markdown]
@@ -24,7 +25,7 @@
 # lines: how many of them will be new when DDPG becomes SAC? And when SAC becomes REDQ? At the end
 # the notebook counts.
 #
-# ## First the judge  (about 2 min to here)
+# ## First the judge  (about 3 min to here)
 #
 # A pendulum hangs from a motor that is too weak to lift it straight up: it has to swing to and fro
 # to gain speed, and then stop at the top. Each of the 200 steps costs a little, the more the further
@@ -51,8 +52,8 @@ seed_everything(seed)
 torch.set_num_threads(1)  # networks this small gain nothing from more, and lose on a busy machine
 
 # %% [markdown]
-# As in lesson 07, Gymnasium steps many copies in one call, and `GymWrapper` lets them speak
-# TensorDict. A copy whose episode is over starts a new one within the same step (`SAME_STEP`). All
+# As in lesson 07, Gymnasium steps many copies in one call, and `GymWrapper` hands out
+# TensorDicts. A copy whose episode is over starts a new one within the same step (`SAME_STEP`). All
 # copies end together here, because only the clock ends an episode.
 
 # %%
@@ -100,7 +101,7 @@ print("step 200 starts at", steps["observation"][200].cpu().numpy().round(2))
 # place. The two lines differ: TorchRL kept the real last observation under `next`, and a loss that
 # asks `terminated` bootstraps from it.
 #
-# ## DDPG: an actor that climbs its critic  (about 6 min to here)
+# ## DDPG: an actor that climbs its critic  (about 7 min to here)
 #
 # DQN takes the action with the largest value. With two actions you can try both; with a torque
 # between -2 and 2 there are infinitely many. DDPG, *deep deterministic policy gradient*, uses two
@@ -139,7 +140,10 @@ def layers(inputs, outputs):
 # And here is all that makes DDPG DDPG. `TanhModule` bends any number into the range of the spec;
 # `ValueOperator` is the critic, it writes `state_action_value`; `AdditiveGaussianModule` adds
 # noise to the action (and cuts the sum off at -2 and 2), always the same amount here, because an
-# actor that says one torque and no other discovers nothing. `DDPGLoss` keeps the target critic by
+# actor that says one torque and no other discovers nothing. (The paper used Ornstein-Uhlenbeck
+# noise, which wanders: each step's is close to the last one's. TorchRL has it, with `dt=0.01`, so
+# that it needs hundreds of steps to reach its full width, longer than a whole episode here. Plain
+# noise does as well.) `DDPGLoss` keeps the target critic by
 # itself, and the target actor only when asked (`delay_actor=True`).
 
 # %%
@@ -254,6 +258,11 @@ def learn(run):
 # follow. The first 500 frames are played at random. Every 1,000 frames, 10 episodes without
 # exploration are played for the curve; nothing is decided by them. (As in lesson 07, the policy needs
 # no transforms of its own: `auto_register_policy_transforms=False`.)
+#
+# Who says that the explorer explores? Nothing in this loop does. A `Collector` plays with
+# `exploration_type=RANDOM` unless told otherwise, and the loop relies on it: so the noise module adds
+# its noise, and later SAC's actor draws from its bell curve. In a plain `rollout` that same actor
+# would say the middle of the curve, every time.
 
 # %%
 from torchrl.collectors import Collector
@@ -378,7 +387,7 @@ print(f"in 100 episodes: almost full torque in {(pushed > 1.9).float().mean():.0
 # spent balancing, on the edge through the middle. At the sides, where the pendulum hangs, it pushes
 # the way the pendulum is moving: that is the swinging, which nobody told it about.
 #
-# ## TD3: three kinds of mistrust  (about 22 min to here)
+# ## TD3: three kinds of mistrust  (about 28 min to here) (deeper)
 #
 # The actor climbs the critic. If the critic is too optimistic *somewhere*, that is exactly where
 # the actor will go, and the target then passes the error on to all states before. *Twin delayed*
@@ -494,7 +503,7 @@ for name, algorithm in {"DDPG": ddpg, "TD3": td3}.items():
 # A critic begins near 0, and where all rewards are negative that is far too much to promise. What
 # training made of it we discuss at the end, beside the exams.
 #
-# ## SAC: the noise becomes part of the policy  (about 34 min to here)
+# ## SAC: the noise becomes part of the policy  (about 44 min to here) (deeper)
 #
 # So far someone has to choose how much noise to add: too little finds nothing, too much spoils
 # everything, and the same everywhere. *Soft actor-critic*, SAC, lets the actor say a whole
@@ -591,7 +600,7 @@ show_actors(runs)
 # Two algorithms, two losses, and the same edge through the middle, where the pendulum is balanced.
 # SAC's other edges are soft: in far fewer states does it push with all it has.
 #
-# ## REDQ: ten critics, a jury of two  (about 45 min to here)
+# ## REDQ: ten critics, a jury of two  (about 58 min to here) (deeper)
 #
 # *Randomized ensembled double Q-learning*, REDQ, is SAC with ten critics. The target of each update
 # asks two of them, drawn anew, and takes the smaller value; the actor climbs the mean of all ten.
@@ -672,7 +681,7 @@ print(f"REDQ {milliseconds['REDQ'] / milliseconds['SAC']:.1f} times as long as S
 # Not five times. The ten critics are ten slices of one large tensor (`vmap`), multiplied in one go,
 # and at this size most of the time probably goes into the machinery around the arithmetic.
 #
-# ## What changed  (about 52 min to here)
+# ## What changed  (about 67 min to here) (deeper)
 #
 # Now the count. `inspect` reads the source of each function, `difflib` compares.
 
@@ -783,7 +792,7 @@ for name, algorithm in algorithms.items():
 # %% [markdown]
 # Each loss moves its own network and nothing else, so one optimiser may take their sum.
 #
-# ## What it bought  (about 56 min to here)
+# ## What it bought  (about 73 min to here) (deeper)
 #
 # Each algorithm was run with the code of this lesson on five seeds that were not used to find the
 # common settings. (Those were found on seeds 0 and 1, by trying a few with DDPG and TD3; nothing was
@@ -835,7 +844,7 @@ Markdown("\n".join(rows))
 # thumb for harder ones: begin with SAC, which finds its own noise; REDQ where a frame costs more
 # than an update; TD3 where the actor must say one action; DDPG to understand the others.
 #
-# ## What the losses decide without asking  (about 59 min to here)
+# ## What the losses decide without asking  (about 77 min to here) (deeper)
 #
 # Swapping a loss swaps its defaults too. Here are the most important that differ, read from the
 # losses themselves (a dash: the loss has no such option):
@@ -871,9 +880,145 @@ Markdown("\n".join(rows))
 # And two that are not in the table: `SoftUpdate` wants `tau` or `eps`, the one being 1 minus the
 # other; `TanhNormal` wants `low` and `high`, or you get actions from -1 to 1 without a warning.
 #
+# ## Build it: TD3 without its loss  (about 81 min to here) (deeper)
+#
+# `TD3Loss` did the work so far. Now you write what it hides: one update, from two critics to the last
+# soft step. `run` holds the parts, made by the cell below: `actor`, `critics` (a list of two),
+# `target_actor` and `target_critics`, `critic_optimiser` (for both critics) and `actor_optimiser`. All
+# networks are those of this lesson: an actor reads `observation` and writes `action`, a critic reads
+# both and writes `state_action_value`.
+
+
+# %% tags=["look"]
+from copy import deepcopy
+
+
+def parts_by_hand(seed):
+    torch.manual_seed(seed)
+    made = td3()  # its actor, and its noise for exploring; its loss is not used
+    run = SimpleNamespace(actor=made.actor, explorer=made.explorer)
+    keys = ["observation", "action"]
+    run.critics = [ValueOperator(layers(4, 1), in_keys=keys) for _ in range(2)]
+    run.target_actor, run.target_critics = deepcopy(run.actor), deepcopy(run.critics)
+    weights = [weight for critic in run.critics for weight in critic.parameters()]
+    run.critic_optimiser = torch.optim.Adam(weights, lr=3e-3, fused=True)
+    run.actor_optimiser = torch.optim.Adam(run.actor.parameters(), lr=3e-3, fused=True)
+    run.gamma, run.tau, run.actor_every = gamma, 0.02, 2
+    run.noise, run.clip, run.low, run.high = 0.2, 0.5, -2.0, 2.0
+    storage = LazyTensorStorage(10_000, device=device)
+    run.buffer = TensorDictReplayBuffer(storage=storage, batch_size=128)
+    run.updates = 0
+    return run
+
+
+# %% [markdown]
+# ### Exercise 9.6: build it: an update of TD3  (15 min)
+# Write `td3_update(run, batch)`, which changes the networks in `run` and returns nothing. `batch` is a
+# sample of the buffer, `run.updates` the number of this update (the loop counts: 1 for the first).
+#
+# 1. **Target.** Ask `target_actor` about the next observations; add standard normal noise times `noise`,
+#    cut off at `clip`; cut the sum off at `low` and `high`. Both `target_critics` value that action; the
+#    target is the reward plus `gamma` times the smaller value, and nothing follows a `terminated` step.
+# 2. **Critics.** The mean squared error of each to that target, added up; one step of their optimiser.
+# 3. **Actor.** At every `actor_every`-th update: make *minus* the first critic's mean value of what the
+#    actor does small; one step of its optimiser.
+# 4. **Targets.** At every update all three go the share `tau` of the way to their online network.
+#
+# Use as many cells and helper functions as you like. `check` runs your update on tiny networks and says
+# what moved, where to, and what should have.
+# <details><summary>Hint 1: the target</summary>Work under <code>torch.no_grad()</code>. A module writes
+# into the TensorDict it is given, so give it one that holds only what it reads:
+# <code>run.target_actor(batch["next"].select("observation"))</code>. The result holds <code>action</code>;
+# you can set it anew, and hand the whole to a critic.</details>
+# <details><summary>Hint 2: two critics</summary><code>torch.stack([critic(asked.clone())["state_action_value"]
+# for critic in run.target_critics]).amin(0)</code> is the smaller value, of shape
+# <code>[batch, 1]</code>. (<code>clone</code>, so that each writes into its own copy.)</details>
+# <details><summary>Hint 3: whose gradient is it?</summary>The actor's loss runs back through the first
+# critic and leaves a gradient there. If <code>zero_grad</code> stands right before each
+# <code>backward</code>, it does no harm.</details>
+# <details><summary>Hint 4: the soft step</summary><code>old.lerp_(new, tau)</code> moves the weights
+# <code>old</code> in place. <code>zip</code> the <code>parameters()</code> of a target and of its network,
+# under <code>torch.no_grad()</code>.</details>
+
+
+# %% tags=["exercise"]
+def td3_update(run, batch):
+    # your code
+    ...
+
+
+check("9.6", td3_update)
+
+# %% tags=["solution"]
+import torch
+
+
+def smaller_target(run, after):
+    asked = run.target_actor(after.select("observation"))
+    noise = (torch.randn_like(asked["action"]) * run.noise).clamp(-run.clip, run.clip)
+    asked["action"] = (asked["action"] + noise).clamp(run.low, run.high)
+    values = [critic(asked.clone())["state_action_value"] for critic in run.target_critics]
+    return after["reward"] + run.gamma * torch.stack(values).amin(0) * ~after["terminated"]
+
+
+def minimise(optimiser, loss):
+    optimiser.zero_grad()
+    loss.backward()
+    optimiser.step()
+
+
+# %% tags=["solution"]
+def td3_update(run, batch):
+    with torch.no_grad():
+        target = smaller_target(run, batch["next"])
+    steps = batch.select("observation", "action")
+    values = [critic(steps.clone())["state_action_value"] for critic in run.critics]
+    minimise(run.critic_optimiser, sum(((value - target) ** 2).mean() for value in values))
+    if run.updates % run.actor_every == 0:
+        played = run.actor(batch.select("observation"))
+        minimise(run.actor_optimiser, -run.critics[0](played)["state_action_value"].mean())
+    with torch.no_grad():
+        pairs = zip(run.target_critics, run.critics, strict=True)
+        for target, online in [(run.target_actor, run.actor), *pairs]:
+            for old, new in zip(target.parameters(), online.parameters(), strict=True):
+                old.lerp_(new, run.tau)
+
+
+check("9.6", td3_update)
+
+# %% [markdown]
+# Does it learn? The loop of above with your update in it, 8,000 frames. (As long as `td3_update` is
+# empty, the curve stays flat.) It needs about as long as TD3 did: what a loss of TorchRL does, you can
+# write in thirty lines; what it saves you is finding the mistakes in them.
+
+
+# %% tags=["look"]
+def train_by_hand(run, update, watch):
+    options = {"frames_per_batch": 50, "total_frames": 8_000, "init_random_frames": 500}
+    options |= {"auto_register_policy_transforms": False, "track_traj_ids": False}
+    collector = Collector(make_envs(10, 1_000 * seed), run.explorer, **options)
+    for number, batch in enumerate(collector, start=1):
+        run.buffer.extend(batch.reshape(-1))
+        for _ in range(10 if number > 10 else 0):
+            run.updates += 1
+            update(run, run.buffer.sample())
+        if number % 20 == 0:
+            watch(50 * number, greedy=evaluate(run.actor, 10, seed=500_000_000).mean().item())
+    collector.shutdown()
+
+
+# %% tags=["look"]
+by_hand = parts_by_hand(seed)
+with LivePlot(threshold=-200, total=8_000) as live:
+    train_by_hand(by_hand, td3_update, live.add)
+by_hand_returns = evaluate(by_hand.actor, 100, seed=1_000_000_000 + 1_000 * seed)
+print(f"mean {by_hand_returns.mean():.0f} over 100 fresh episodes, after 8,000 frames")
+
+# %% [markdown]
 # ## What you can do now
 # You can write DDPG as a complete program and turn it into TD3, SAC and REDQ by swapping a loss and
-# the parts it needs; you can let the program tell what such a swap changed, and judge by a rule and
+# the parts it needs; you can write TD3's update without a loss; you can let the program tell what such
+# a swap changed, and judge by a rule and
 # over seeds what it bought.
 #
 # **Try next:** SAC with more critics is one argument away, `SACLoss(..., num_qvalue_nets=4)`. Or make

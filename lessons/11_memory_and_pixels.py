@@ -7,8 +7,10 @@
 #       - know the traps of recurrent training, and prove that you are in none of them
 #       - write an environment of images, and learn from its pixels with a `ConvNet`
 #       - stack frames with `CatFrames`, and say what a single frame hides
+#       - turn a simulator's screen into what a network can read, transform by transform
+#       - write a loop that plays and learns with a memory
 #     prerequisites: lessons 01, 03, 05 and 07 (each part is recalled here in a sentence)
-#     minutes: {reading: 40, exercises: 20}
+#     minutes: {reading: 73, exercises: 35, short: 25}
 # ---
 
 # %% [markdown]
@@ -120,7 +122,7 @@ show_figure(
 # A dot above 0 is a pole that moves to the right, one below moves to the left: at the same angle there
 # are both. An agent that sees no velocities must treat them alike.
 #
-# ## One loop for everything  (about 8 min to here)
+# ## One loop for everything  (about 9 min to here)
 #
 # First the parts that will *not* change. The settings are those of lesson 07 in spirit: a reward of -1
 # for falling and 0 otherwise while training, inputs of a good size, and many copies side by side.
@@ -187,7 +189,7 @@ def build(agent, settings):
 
 # %% [markdown]
 # A block of updates. `set_recurrent_mode(True)` tells a network with a memory that the last batch
-# dimension is time (lesson 03); other networks take no notice.
+# dimension is time, so that it goes through whole sequences; other networks take no notice.
 
 # %%
 from torchrl.modules import set_recurrent_mode
@@ -272,7 +274,7 @@ def judge_poles(policy, parts=list, episodes=32, seed=500_000_000):
 
 
 # %% [markdown]
-# ## Without a memory  (about 16 min to here)
+# ## Without a memory  (about 17 min to here)
 #
 # The network of lesson 07, with two inputs instead of four. They are multiplied by 2 and by 20: what
 # counts now is how little the pole moves from one frame to the next, and that should not be a tiny
@@ -335,11 +337,11 @@ print(f"Best validation mean {memoryless.best_score:.0f} in {memoryless.frames:,
 # No number of frames can add what is not in the input: whatever it learns, it gives the same answer to a
 # pole that is falling and to one that is coming back.
 #
-# ## A memory  (about 20 min to here)
+# ## A memory  (about 21 min to here)
 #
 # A recurrent layer reads two things, the input and its own *hidden state* from the step before, and
-# writes two, an output and the new hidden state. `LSTMModule` did this in lesson 03 with two tensors;
-# `GRUModule` (gated recurrent unit, Cho et al., 2014) needs only one. We call it `memory`.
+# writes two, an output and the new hidden state. `LSTMModule` (long short-term memory) keeps it in two
+# tensors; `GRUModule` (gated recurrent unit, Cho et al., 2014) needs only one. We call it `memory`.
 
 # %%
 from tensordict.nn import TensorDictModule
@@ -369,7 +371,7 @@ flow(remembering_agent())
 
 # %% [markdown]
 # `memory` comes from outside, and the new one is written under `next`. Who carries it to the following
-# step, and who clears it when an episode ends? Two transforms of lesson 03: a *primer*, which makes `memory`
+# step, and who clears it when an episode ends? Two transforms: a *primer*, which makes `memory`
 # an entry of the environment, carried along like an observation and zero after each reset; and `InitTracker`,
 # which marks the first step of each episode with `is_init`. `get_primers_from_module` looks for the modules of
 # an agent that have a memory, and makes the primer they need. (The collector could add both, lesson 05; we
@@ -426,14 +428,32 @@ def at_the_start(memory, is_init):
 check("11.2", at_the_start)
 
 # %% [markdown]
-# ## Three traps, and a proof  (about 26 min to here)
+# ## Three traps, and a proof  (about 28 min to here) (deeper)
 #
 # **Trap one: a part is missing.** Without `InitTracker` there is a `KeyError` for `is_init`: good. Without
 # the primer there is silence. The environment carries only entries it knows, `memory` is not among them, and
 # the module begins each step with zeros: an agent that looks as if it had a memory, and has none.
 #
 # **Trap two: no recurrent mode in training.** Then each step starts from a *stored* memory, and no gradient
-# tells the network what it should have kept (lesson 03 drew this). Nothing is raised here either.
+# tells the network what it should have kept. Nothing is raised here either. From how many of the steps before does
+# a gradient reach the last step of a row?
+
+
+# %% tags=["look"]
+def steps_that_matter(recurrent):
+    row = rollout[:1, :9].clone()  # nine steps of one copy
+    row["seen"].requires_grad_()
+    with set_recurrent_mode(recurrent):
+        agent(row)["action_value"][0, -1].sum().backward()
+    return (row["seen"].grad[0] != 0).any(-1).tolist()
+
+
+for recurrent in [True, False]:
+    marks = "".join("█" if matters else "·" for matters in steps_that_matter(recurrent))
+    print(f"recurrent mode {'on ' if recurrent else 'off'}: {marks}")
+
+# %% [markdown]
+# On: all nine, from the first to the last. Off: the last step alone; the memory it began with is a mere number.
 #
 # **Trap three: a leak.** The loss asks the target network about the *next* observations, and these are a
 # sequence too. A row of it is `next` of step 0, `next` of step 1, and so on. Where an episode ends inside
@@ -503,8 +523,11 @@ def slice_starts(done, length):
 check("11.3", slice_starts)
 
 # %% [markdown]
-# Now train. The same loop, the same settings; swapped are the network and the transforms. Predict: how many
-# frames, of the 16,000 that are allowed?
+# ## With a memory  (about 40 min to here)
+#
+# Now train. (The short path runs the cells of the last section and takes one line from it: a sequence of *next*
+# steps is cut where the present one is cut.) The same loop, the same settings; swapped are the network and the
+# transforms. Predict: how many frames, of the 16,000 that are allowed?
 #
 # Not every start arrives: this loop is as nervous as lesson 07's. So we allow ourselves, before the run, a second
 # start with another seed if the first one gives up. The validation decides that; the exam plays no part in it.
@@ -545,7 +568,26 @@ for name, score in exams.items():
     print(f"{name}: mean {score:.1f}, {'solved' if score >= 475 else 'not solved'}")
 
 # %% [markdown]
-# ### What does it remember?
+# ### Does it use its memory?
+# A mean of 475 could have come about in another way. The proof is to take the memory away.
+#
+# We wipe the memory before every step: a module in front of the agent says that it is always the first step of
+# an episode. Same weights, the first 20 starts of the exam. Predict the mean return.
+
+# %% tags=["look"]
+amnesia = TensorDictModule(torch.ones_like, in_keys=["is_init"], out_keys=["is_init"])
+wiped = TensorDictSequential(amnesia, remembering.average.module)
+returns = first_returns(play(wiped, 20, exam_seed, memory_parts))
+print(
+    f"With its memory {exams['memory']:.0f}, wiped at every step {returns.mean():.0f}; "
+    f"the agent that never had one {exams['no memory']:.0f}"
+)
+
+# %% [markdown]
+# Between the first number and the second lies what the memory was good for. (The third agent had to learn to do
+# without, this one never had.)
+#
+# ## What is in its memory?  (about 45 min to here) (deeper)
 # Nobody told the network to remember velocities. Are they in its memory? We draw a straight line (least
 # squares) from what is known at a step to the pole velocity, which no agent has seen. It is fitted on half of
 # the copies of a rollout and tried on the others; first steps are left out, where nothing can be known of it.
@@ -593,25 +635,9 @@ print("\n".join(facts))
 # %% [markdown]
 # A memory echoes the recent past even before it has learned anything, because its new state depends on the old
 # one; how much a *straight line* finds in it is the number above. Finding something in a network does not show
-# that the network uses it. So we ask that, too.
+# that the network uses it: that was the test with the wiped memory.
 #
-# We wipe the memory before every step: a module in front of the agent says that it is always the first step of
-# an episode. Same weights, the first 20 starts of the exam. Predict the mean return.
-
-# %% tags=["look"]
-amnesia = TensorDictModule(torch.ones_like, in_keys=["is_init"], out_keys=["is_init"])
-wiped = TensorDictSequential(amnesia, remembering.average.module)
-returns = first_returns(play(wiped, 20, exam_seed, memory_parts))
-print(
-    f"With its memory {exams['memory']:.0f}, wiped at every step {returns.mean():.0f}; "
-    f"the agent that never had one {exams['no memory']:.0f}"
-)
-
-# %% [markdown]
-# Between the first number and the second lies what the memory was good for. (The third agent had to learn to do
-# without, this one never had.)
-#
-# ## A world of pixels  (about 36 min to here)
+# ## A world of pixels  (about 50 min to here) (deeper)
 #
 # A ball falls through a field of 9 by 9 pixels, one row a step, and moves sideways by -2 to 2 columns; at
 # the walls it bounces. Below, a paddle of three pixels moves one column a step. Catching the ball is worth
@@ -736,7 +762,7 @@ one_look_by_hand = caught(lambda games, steps: games.column)
 print(f"stands under the ball: {one_look_by_hand:.0%}, knows the drift: {caught(landing):.0%}")
 
 # %% [markdown]
-# ## Frames on top of one another  (about 44 min to here)
+# ## Frames on top of one another  (about 59 min to here) (deeper)
 #
 # `CatFrames` puts the newest frames of an episode into one observation, here as channels of one picture
 # (`dim=-3` counts from the end: channel, height, width). At the first step of an episode there is no frame
@@ -788,7 +814,7 @@ def stack(frames, is_init):
 check("11.4", stack)
 
 # %% [markdown]
-# ## Eyes  (about 49 min to here)
+# ## Eyes  (about 66 min to here) (deeper)
 #
 # `ConvNet` (lesson 03) makes features of a picture. A filter of 3 by 3 pixels visits each place of the
 # picture; a second layer visits each second place of what the first one wrote (its *stride* is 2), and a
@@ -869,7 +895,7 @@ show_figure(figure, f"How much each pixel moves the features. {words}.")
 # the agent would play without seeing its own hands. Nothing raises an error. Hence 9, where the filters come out
 # even.
 #
-# ## One look, two looks  (about 55 min to here)
+# ## One look, two looks  (about 73 min to here) (deeper)
 #
 # The loop is the one from above, and so is the loss. The settings that differ are those of another game: short
 # episodes, many copies, more updates. A sequence is now a whole game, though nothing here needs the order.
@@ -950,7 +976,7 @@ for looks, score in catches.items():
 print(f"by hand, under the ball: {100 * one_look_by_hand:.1f} %")
 
 # %% [markdown]
-# ## What it sees  (about 58 min to here)
+# ## What it sees  (about 77 min to here) (deeper)
 #
 # A film of six games of the agent with two looks. Blue is now, orange is the frame before: this is all it gets.
 
@@ -1015,7 +1041,103 @@ share = per_cent_caught(watch_games(without, 2, 500, exam_seed))
 print(f"With the frame before {catches[2]:.1f} %, with the present one twice {share:.1f} %")
 
 # %% [markdown]
-# ## Was it luck?  (about 60 min to here)
+# ## From a real screen  (about 81 min to here) (deeper)
+#
+# Catch hands out pictures that are ready for a network. A simulator does not: it hands out its screen. What has to
+# happen in between? `from_pixels=True` asks Gymnasium for the rendered picture. This is the photograph that this
+# lesson began with:
+
+# %% tags=["look"]
+import os
+
+from torchrl.envs import GymEnv
+
+os.environ.setdefault("SDL_VIDEODRIVER", "dummy")  # draw without a display
+screen = {"from_pixels": True, "pixels_only": True, "categorical_action_encoding": True}
+env = GymEnv("CartPole-v1", **screen)
+picture = env.reset()["pixels"]
+print(tuple(picture.shape), picture.dtype, f"{picture.nbytes:,} bytes")
+print(f"50,000 of them: {50_000 * picture.nbytes / 1e9:.0f} GB")
+
+# %% [markdown]
+# Height, width, colour, as whole numbers from 0 to 255; and a memory of 50,000 frames would fill no laptop. Four
+# transforms, one after the other. After each we play the same twelve steps, and keep the last picture.
+
+# %% tags=["look"]
+import torch.nn.functional as F
+from torchrl.envs import GrayScale, ToTensorImage
+
+
+def shrink(picture):
+    return F.avg_pool2d(
+        picture[..., 160:320, :], 4
+    )  # the rows with cart and pole; 4 by 4 pixels in one
+
+
+chain = {
+    "ToTensorImage": ToTensorImage,
+    "GrayScale": GrayScale,
+    "cut and shrink": lambda: UnaryTransform(["pixels"], ["pixels"], fn=shrink),
+    "CatFrames": lambda: CatFrames(N=2, dim=-3, in_keys=["pixels"]),
+}
+screens = {"from_pixels": picture}
+for name, make in chain.items():
+    env = env.append_transform(make())
+    env.set_seed(seed)
+    torch.manual_seed(seed)
+    screens[name] = env.rollout(12, break_when_any_done=False)["pixels"][-1]
+
+# %% tags=["look"]
+figure, panels = plt.subplots(len(screens), 1, figsize=(5, 11), layout="constrained")
+facts = []
+for panel, (name, picture) in zip(panels, screens.items(), strict=True):
+    kind = str(picture.dtype).removeprefix("torch.")
+    facts.append(f"{name}: {list(picture.shape)}, {kind}, {picture.nbytes:,} bytes")
+    if name != "from_pixels":
+        picture = picture.permute(1, 2, 0)  # for matplotlib the channels come last
+    if picture.shape[-1] == 2:
+        picture = torch.cat([picture, picture[..., 1:]], -1)  # the frame before in red
+    panel.imshow(picture.squeeze(-1), cmap="gray")
+    panel.set(title=facts[-1], xticks=[], yticks=[])
+    panel.grid(False)
+show_figure(figure, "CartPole's screen after each transform. " + "; ".join(facts))
+
+# %% [markdown]
+# - `ToTensorImage` moves the colours to the front, where `ConvNet` wants them, and makes numbers from 0 to 1 of the
+#   bytes. The picture looks the same, and is four times as large: each number is now a float.
+# - `GrayScale` leaves one channel of three.
+# - Our `shrink` cuts the empty rows off and takes the mean of each 4 by 4 pixels. (`Resize`, `Crop` and `CenterCrop`
+#   do this too; they need the package torchvision, which this course does without.)
+# - `CatFrames` puts the frame before behind the present one; where they differ, there is colour.
+#
+# The last two pictures are nearly alike: the world hardly moves from one frame to the next. So one often plays each
+# action for several frames, and hands out the last one only: **frame skip**. Predict: what becomes of the rewards?
+
+
+# %% tags=["look"]
+def push_right(envs):
+    envs.set_seed(seed)
+    right = TensorDictModule(lambda seen: torch.tensor(1), ["observation"], ["action"])
+    return envs.rollout(100, right)["next", "reward"].flatten().tolist()
+
+
+for skip in [1, 4]:
+    print(
+        f"frame_skip={skip}:",
+        push_right(GymEnv("CartPole-v1", frame_skip=skip, **screen | {"pixels_only": False})),
+    )
+
+# %% [markdown]
+# The rewards of the skipped frames are added up, and the last step is shorter, because the pole fell in it. So a return
+# keeps its size, an episode has a quarter of the steps, and `gamma` reaches four times as far. (`FrameSkipTransform`
+# does the same from outside, but it does not look at `done` and steps on after the end: prefer the argument.)
+#
+# This is the usual preparation of Atari games (Mnih et al., 2015): colour off, 84 by 84 pixels, four frames in a stack, each
+# action played for four. The games come with the package `ale-py`: after `pip install ale-py` and `import ale_py`,
+# `GymEnv("ALE/Pong-v5", from_pixels=True, pixels_only=True)` hands out screens of 210 by 160 pixels, and skips four
+# frames by itself. Training on them takes millions of frames, and a GPU; the chain above is the same.
+#
+# ## Was it luck?  (about 90 min to here) (deeper)
 #
 # One seed proves little. Both tasks were run on more seeds, none of them used to find the settings. A dot is the
 # exam of one seed, without a second start; those that failed, if any, are among them.
@@ -1046,11 +1168,164 @@ print("\n".join(facts))
 # %% [markdown]
 # Two remedies for one trouble. A stack of frames is the simpler one: no state, no sequences, none of the traps
 # above, and can be enough where what is hidden shows within a few frames. A memory can carry what lies longer ago than a
-# stack reaches (neither task here asked for that), at the price of those traps.
+# stack reaches (neither task so far asked for that), at the price of those traps.
+#
+# ## Build it: a loop with a memory  (about 92 min to here) (deeper)
+#
+# Now a task that does. At the first step of an episode a sign is shown, and never again. Some steps later, 3 to 10 of
+# them, a light goes on: which sign was it? Answer right, and the reward is 1; wrong, -1; nothing in between.
+# Each copy's episodes have lengths of their own.
+
+
+# %% tags=["look"]
+class Recall(EnvBase):
+    def __init__(self, count):
+        super().__init__(batch_size=[count])
+        self.observation_spec = Composite(observation=Unbounded([count, 2]), shape=[count])
+        self.action_spec = Categorical(2, shape=[count])
+        self.reward_spec = Unbounded([count, 1])
+        self.sign, self.left = torch.zeros(2, count, dtype=torch.long)
+        self.answers = []  # +1 or -1 for each episode that ended
+
+    def _set_seed(self, seed):
+        torch.manual_seed(seed)
+
+    def _reset(self, tensordict):
+        begins = torch.ones(self.batch_size, dtype=torch.bool)
+        if tensordict is not None and "_reset" in tensordict:
+            begins = tensordict["_reset"].squeeze(-1)  # only the copies whose episode is over
+        self.sign = torch.where(begins, torch.randint(2, self.batch_size), self.sign)
+        self.left = torch.where(begins, torch.randint(3, 11, self.batch_size), self.left)
+        return show(self, begins)
+
+    def _step(self, tensordict):
+        self.left = self.left - 1
+        answer = torch.where(tensordict["action"] == self.sign, 1.0, -1.0)
+        self.answers += answer[self.left == 0].tolist()
+        nobody = torch.zeros(self.batch_size, dtype=torch.bool)
+        return show(self, nobody).set("reward", (answer * (self.left == 0)).unsqueeze(-1))
+
+
+# %% tags=["look"]
+def show(game, begins):
+    sign = torch.where(begins, 2.0 * game.sign - 1, 0.0)
+    light, over = (game.left == 1).float(), (game.left == 0).unsqueeze(-1)
+    seen = {"observation": torch.stack([sign, light], -1), "done": over, "terminated": over.clone()}
+    return TensorDict(seen, game.batch_size)
+
+
+example = TransformedEnv(Recall(4), InitTracker())
+example.set_seed(seed)
+steps = example.rollout(24, break_when_any_done=False)
+for row in range(4):
+    signs, lights = steps["observation"][row].unbind(-1)
+    print(
+        "".join(
+            "-·+"[int(sign) + 1] if not light else "?"
+            for sign, light in zip(signs, lights, strict=True)
+        )
+    )
+
+# %% [markdown]
+# One line per copy: `+` and `-` are the signs, `?` is the question. The last episode of a line may be cut off.
+#
+# ### Exercise 11.6: build it: a loop with a memory  (15 min)
+# Write `play_and_learn(env, cell, head, optimiser, steps)`: one round of play in all copies of `env`, and one step of
+# learning from it. `cell` is a `torch.nn.GRUCell`, `head` a linear layer: `memory = cell(observation, memory)`, of shape
+# `[copies, cell.hidden_size]`, and `head(memory)` are the logits of two actions.
+#
+# 1. **Play** `steps` steps from `env.reset()` on. The memory begins with zeros; before each call of the cell it is cleared
+#    for the copies where `is_init` (shape `[copies, 1]`) is True, and carried for the others. Draw each action from
+#    `torch.distributions.Categorical(logits=...)`, shape `[copies]`, and keep its log-probability.
+#    `step, now = env.step_and_maybe_reset(now.set("action", action))` begins a new episode only where one is over.
+# 2. **Returns.** What an action brought is the sum of the rewards from its step to the end of *its* episode, without
+#    a discount.
+# 3. **Mask.** The last episode of a copy may be cut off, and nobody knows its return. Leave its steps out.
+# 4. **Learn.** The loss is *minus* the mean of log-probability times return over all other steps: actions with a good
+#    return become likelier. One step of the optimiser.
+#
+# Return nothing. `check` plays your loop in a tiny environment with episodes of 2 to 5 steps.
+# <details><summary>Hint 1: play</summary>Three lists, one entry a step: log-probabilities,
+# <code>step["next", "reward"].squeeze(-1)</code> and <code>step["next", "done"].squeeze(-1)</code>. Do not detach
+# the memory: the gradient has to run back through it.</details>
+# <details><summary>Hint 2: returns</summary>Go backwards: <code>later = reward + later * ~done</code>. At a
+# <code>done</code> what comes later belongs to the next episode.</details>
+# <details><summary>Hint 3: mask</summary>A step counts if a <code>done</code> stands at it or after it in the same
+# copy: going backwards, <code>known = known | done</code>.</details>
+# <details><summary>Hint 4: the mean</summary>A boolean mask picks entries:
+# <code>(log_probs * returns)[mask].mean()</code>. To multiply with the mask and take the mean over everything divides
+# by too much.</details>
+
+
+# %% tags=["exercise"]
+def play_and_learn(env, cell, head, optimiser, steps):
+    # your code
+    ...
+
+
+check("11.6", play_and_learn)
+
+# %% tags=["solution"]
+import torch
+
+
+def play_round(env, cell, head, steps):
+    now, memory, rows = env.reset(), torch.zeros(*env.batch_size, cell.hidden_size), []
+    for _ in range(steps):
+        memory = cell(now["observation"], memory * ~now["is_init"])
+        choice = torch.distributions.Categorical(logits=head(memory))
+        action = choice.sample()
+        step, now = env.step_and_maybe_reset(now.set("action", action))
+        reward, done = step["next", "reward"].squeeze(-1), step["next", "done"].squeeze(-1)
+        rows.append((choice.log_prob(action), reward, done))
+    return rows
+
+
+# %% tags=["solution"]
+def play_and_learn(env, cell, head, optimiser, steps):
+    rows = play_round(env, cell, head, steps)
+    later, known, terms = 0.0, torch.zeros(env.batch_size, dtype=torch.bool), []
+    for log_prob, reward, done in reversed(rows):
+        later, known = reward + later * ~done, known | done
+        terms.append((log_prob * later)[known])
+    loss = -torch.cat(terms).mean()
+    optimiser.zero_grad()
+    loss.backward()
+    optimiser.step()
+
+
+check("11.6", play_and_learn)
+
+# %% [markdown]
+# Does it remember? Eighty rounds in 64 copies; each dot is the mean reward of the episodes that ended in a round, 0
+# for guessing and 1 for an agent that never forgets. (As long as `play_and_learn` is empty, there is nothing to draw.)
+
+# %% tags=["look"]
+torch.manual_seed(seed)
+recall = TransformedEnv(Recall(64), InitTracker())
+cell, head = torch.nn.GRUCell(2, 32), torch.nn.Linear(32, 2)
+optimiser = torch.optim.Adam([*cell.parameters(), *head.parameters()], lr=1e-2)
+remembered = []
+for _ in range(80):
+    recall.base_env.answers.clear()
+    play_and_learn(recall, cell, head, optimiser, steps=32)
+    answers = recall.base_env.answers
+    remembered.append(sum(answers) / len(answers) if answers else float("nan"))
+figure, axes = plt.subplots()
+axes.scatter(range(1, 81), remembered, s=8)
+axes.set(xlabel="round", ylabel="mean reward", ylim=(-0.5, 1.05))
+show_figure(
+    figure, f"Mean reward: {remembered[0]:.2f} in round 1, {remembered[-1]:.2f} in round 80"
+)
+
+# %% [markdown]
+# The gradient ran back from an answer, through up to ten steps in which nothing was seen, to the one in which the
+# sign was to be kept. A stack of two frames could only guess.
 #
 # ## What you can do now
 # You can tell when one observation is not enough, give an agent a memory and train it on sequences without
-# leaks, write an environment of images, stack its frames, and check what a `ConvNet` can see.
+# leaks, prove that it uses it, write an environment of images, turn a screen into what a network reads, stack its
+# frames, and check what a `ConvNet` can see.
 #
 # **Try next:** swap the remedies. Give CartPole without velocities `CatFrames(N=2, dim=-1, in_keys=["seen"])`
 # and the memoryless network with four inputs; or hand Catch to a `GRUModule` behind the `ConvNet`, one look at a

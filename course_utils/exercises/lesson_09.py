@@ -3,7 +3,9 @@
 import torch
 from tensordict import TensorDict, TensorDictBase
 
-from course_utils.exercises.exercise import Draw, Exercise, Mutant
+from course_utils.exercises.exercise import Build, Draw, Exercise, Mutant
+from course_utils.exercises.td3_mutants import MUTANTS, build
+from course_utils.exercises.td3_update import examine
 
 
 def _two_networks(draw: Draw) -> dict:
@@ -550,5 +552,12 @@ EXERCISES = [
                 "You choose one juror for the whole batch. Take the smaller value for each transition.",
             ),
         ],
+    ),
+    Build(
+        number="9.6",
+        tests="Two critics learn from the smaller of two smoothed values, the actor waits its turn, targets follow.",
+        reference=build(),
+        examine=examine,
+        mutants=MUTANTS,
     ),
 ]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import torch
 
-from course_utils.exercises.exercise import Draw, Exercise, Mutant
+from course_utils.exercises.exercise import Build, Draw, Exercise, Mutant
+from course_utils.exercises.recurrent_mutants import MUTANTS, build
+from course_utils.exercises.recurrent_round import examine
 
 
 def _observations(draw: Draw) -> dict:
@@ -446,5 +448,12 @@ EXERCISES = [
                 "A filter cannot stop two and a half times: divide with `//`.",
             ),
         ],
+    ),
+    Build(
+        number="11.6",
+        tests="The memory lives exactly as long as an episode, and only steps whose return is known are learned from.",
+        reference=build(),
+        examine=examine,
+        mutants=MUTANTS,
     ),
 ]
