@@ -140,10 +140,12 @@ def judge_value(exercise: Exercise, answer: Any) -> tuple[str, str]:
 def is_stub(answer: Any) -> bool:
     """True for a function whose body does nothing (`...`, `pass` or a docstring), and for a class of such methods.
 
-    A class's `__init__` does not count beside other methods: where it stands in a skeleton, it is given.
+    A class's `__init__` does not count beside other methods: where it stands in a skeleton, it is given. What the class
+    inherits from others of its notebook does count.
     """
     if isinstance(answer, type):
-        methods = own_methods(answer)
+        kinds = [kind for kind in answer.__mro__ if kind.__module__ == answer.__module__]
+        methods = [method for kind in kinds for method in own_methods(kind)]
         return all(map(is_stub, [method for method in methods if method.__name__ != "__init__"] or methods))
     code = getattr(answer, "__code__", None)
     if code is None:
