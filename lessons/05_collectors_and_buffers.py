@@ -980,7 +980,8 @@ def train():
 # %%
 from course_utils import watch_loop
 
-watch_loop(train)
+seen = watch_loop(train)
+seen
 
 # %% [markdown]
 # The picture has a row for each turn; what repeats is written once. Dashed boxes are what should have

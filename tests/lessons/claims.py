@@ -15,6 +15,10 @@ ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 CLAIMED = ROOT / "build" / "claimed"
 CLAIMS = {
+    "05_collectors_and_buffers": """
+        for word, fault in zip(["zero_grad", "Exploration", "shutdown"], seen.faults, strict=True):
+            assert word in fault, "three things are missing"
+    """,
     "06_logging_and_watching": """
         assert steps["trained for speed"] < steps["random actions"] < 30, "its curve rose, and it falls sooner"
         assert steps["trained to stay up"] > 100, "the mended reward keeps the pole up"
