@@ -23,6 +23,10 @@ CLAIMS = {
         assert steps["trained for speed"] < steps["random actions"] < 30, "its curve rose, and it falls sooner"
         assert steps["trained to stay up"] > 100, "the mended reward keeps the pole up"
         assert returns[-8:].min() > 2 * returns[0], "the curve that fools"
+        found = checkup(run)
+        assert found["check/spread"] > 0 < found["check/lag"] < 1, "states differ, and the slower copy lags a little"
+        assert found["memory/done"] == found["memory/terminated"] > 0, "all ends in its memory are falls"
+        assert found["check/q_at_end"] < 0.5 * log["train/q_value"][-1, 1], "and little is expected of them"
     """,
     "07_dqn": """
         assert 50 < textbook_curve[1][-1] < 475, "act one learns, and does not solve it"
