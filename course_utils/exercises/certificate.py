@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from course_utils.exercises.answers import ANSWER_LETTERS, NUMBER, Answer, find_answers
+from course_utils.exercises.card import marked_up
 from course_utils.exercises.catalogue import all_exercises
 from course_utils.exercises.edition import edition, versions
-from course_utils.exercises.page import facts, mark, page, table
+from course_utils.exercises.page import facts, mark, note, page, table
 from course_utils.exercises.progress import FILE, is_progress
 from course_utils.exercises.rerun import STATUSES, Limits, Verdict, rerun
 
@@ -111,15 +112,17 @@ def rendered(certificate: Certificate) -> str:
                 "run with": ", ".join(f"{name} {version}" for name, version in certificate.versions.items()),
             }
         ),
-        f'<p class="note">{escape(PROVES)}</p>',
+        note(PROVES),
     ]
     for lesson in dict.fromkeys(lesson_of(row.number) for row in certificate.rows):
         rows = [row for row in certificate.rows if lesson_of(row.number) == lesson]
         count = sum(row.status == "correct" for row in rows)
         parts.append(f"<h2>Lesson {lesson}: {count} of {len(rows)}</h2>")
-        parts.append(
-            table(["exercise", "", "first solved", "answer"], [cells(row) for row in rows], f"Lesson {lesson}")
-        )
+        if any(row.status != "not attempted" for row in rows):
+            lines = [cells(row) for row in rows]
+            parts.append(table(["exercise", "status", "first solved", "answer"], lines, f"Lesson {lesson}", "rows"))
+        else:
+            parts.append(f"<p>{mark('not attempted')} {escape(', '.join(row.number for row in rows))}</p>")
     data = {"kind": KIND, **{key: value for key, value in vars(certificate).items() if key != "rows"}}
     data["rows"] = [vars(row) for row in certificate.rows]
     parts.append(DATA + harmless(json.dumps(data, indent=1, sort_keys=True)) + END_OF_DATA)
@@ -134,7 +137,9 @@ def sealed(text: str) -> str:
 
 
 def cells(row: Row) -> list[str]:
-    said = f'<br><span class="soft">{escape(row.feedback)}</span>' if row.feedback and row.status != "correct" else ""
+    said = (
+        f'<br><span class="soft">{marked_up(row.feedback)}</span>' if row.feedback and row.status != "correct" else ""
+    )
     code = f"<details><summary>show</summary><pre>{escape(row.code)}</pre></details>" if row.code else ""
     return [row.number, mark(row.status) + said, escape(row.solved or ""), code]
 

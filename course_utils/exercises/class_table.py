@@ -12,11 +12,11 @@ from html import escape
 from pathlib import Path
 
 from course_utils.exercises.answers import NotAnswers, find_answers
-from course_utils.exercises.card import LOOKS
+from course_utils.exercises.card import LOOKS, marked_up
 from course_utils.exercises.catalogue import all_exercises
 from course_utils.exercises.certificate import lesson_of
 from course_utils.exercises.edition import edition
-from course_utils.exercises.page import facts, mark, page, table
+from course_utils.exercises.page import facts, mark, note, page, table
 from course_utils.exercises.rerun import Limits, Verdict, rerun
 
 TITLE = "What the class has solved"
@@ -115,13 +115,13 @@ def as_page(learners: list[Learner]) -> str:
         f"<h1>{TITLE}</h1>",
         f"<p>{len(learners)} submissions, run again on {date.today().isoformat()}, on fresh inputs.</p>",
         facts({"course": edition()["version"], "its checks": edition()["checks"]}),
-        '<p class="note">A status says that an answer passes the check, or why it does not; not who wrote it.</p>',
+        note("A status says that an answer passes the check, or why it does not; not who wrote it."),
         "<h2>Begin with these</h2>",
     ]
     rows = [
         [
             escape(number),
-            f"{escape(sentence)}{f'<br><span class=soft>mistake: {escape(mistake)}</span>' if mistake else ''}",
+            f"{marked_up(sentence)}{f'<br><span class=soft>mistake: {escape(mistake)}</span>' if mistake else ''}",
             str(len(names)),
             escape(", ".join(names)),
         ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
-from course_utils.exercises.card import LOOKS
+from course_utils.exercises.card import LOOKS, marked_up
 
 STYLE = """
 :root { color-scheme: light dark; --text: #1b1b1b; --soft: #555; --line: #ccc; --page: #fff; --code: #f4f4f4 }
@@ -20,6 +20,7 @@ dl { display: grid; grid-template-columns: max-content 1fr; gap: .1rem 1rem } dt
 .mark { color: #000; border-radius: 1em; padding: .05em .7em; white-space: nowrap; font-weight: 600 }
 .soft { color: var(--soft) } .note { border-left: 4px solid var(--line); padding: .1rem 1rem }
 pre { background: var(--code); padding: .6rem; white-space: pre-wrap; overflow-wrap: anywhere; font-size: .85rem }
+.rows th:first-child { width: 5rem } .rows th:nth-child(2) { width: 40% } .rows th:nth-child(3) { width: 7rem }
 .wide { overflow-x: auto } .wide td, .wide th { padding: .3rem .45rem }
 @media print { :root { --text: #000; --soft: #333; --line: #999; --page: #fff; --code: #fff; color-scheme: light }
   body { margin: 0; max-width: none; font-size: 11pt } tr, h2 { break-inside: avoid; break-after: auto }
@@ -49,14 +50,18 @@ def mark(status: str) -> str:
     )
 
 
-def table(head: list[str], rows: list[list[str]], label: str = "") -> str:
-    """A table of cells that are HTML; the first of each row heads it."""
+def table(head: list[str], rows: list[list[str]], label: str = "", kind: str = "") -> str:
+    """A table of cells that are HTML; the first of each row heads it. `kind` is a class of the style."""
     names = "".join(f'<th scope="col">{name}</th>' for name in head)
     lines = "\n".join(
         f'<tr><th scope="row">{first}</th>{"".join(f"<td>{cell}</td>" for cell in rest)}</tr>' for first, *rest in rows
     )
     about = f' aria-label="{escape(label)}"' if label else ""
-    return f'<div class="wide"><table{about}>\n<tr>{names}</tr>\n{lines}\n</table></div>'
+    return f'<div class="wide {kind}"><table{about}>\n<tr>{names}</tr>\n{lines}\n</table></div>'
+
+
+def note(words: str) -> str:
+    return f'<p class="note">{marked_up(words)}</p>'
 
 
 def facts(pairs: dict[str, str]) -> str:
