@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from course_utils.exercises.slicing import TOO_MUCH, Statement, needed, python, statements, walk_what_runs
+from course_utils.exercises.slicing import TOO_MUCH, Statement, needed, python, statement, statements, walk_what_runs
 
 NUMBER = re.compile(r"\d{1,2}\.\d{1,2}")
 SAYS_SOLUTION = "# @title Solution"
@@ -175,10 +175,12 @@ def as_check(call: ast.Call) -> tuple[str, ast.expr] | None:
 
 
 def answer_at(program: list[Statement], place: int, number: str, given: ast.expr) -> Answer:
-    last = f'check("{number}", {ast.unparse(given)})'
-    names = {part.id for part in ast.walk(given) if isinstance(part, ast.Name)}
-    # The statement with the check may bind the name, too: `for answer in (one, other): check("1.1", answer)`.
-    upto = place + bool(names & program[place].gives)
+    words = ast.unparse(given)
+    last, alone = f'check("{number}", {words})', statement(f"({words})", [])
+    names = (alone.uses | alone.uses_later) - alone.gives
+    # A loop with the check in it may bind the name: `for answer in (one, other): check("1.1", answer)`.
+    in_a_loop = not all(isinstance(node, (ast.Expr, ast.Assign, ast.AnnAssign)) for node in program[place].nodes)
+    upto = place + bool(in_a_loop and names & program[place].gives)
     parts = [one.text for one in needed(program, upto, names)]
     return Answer(number, "\n\n".join([*parts, last]) + "\n")
 
