@@ -125,7 +125,7 @@ def rendered(certificate: Certificate) -> str:
             parts.append(f"<p>{mark('not attempted')} {escape(', '.join(row.number for row in rows))}</p>")
     data = {"kind": KIND, **{key: value for key, value in vars(certificate).items() if key != "rows"}}
     data["rows"] = [vars(row) for row in certificate.rows]
-    parts.append(DATA + harmless(json.dumps(data, indent=1, sort_keys=True)) + END_OF_DATA)
+    parts.append(DATA + harmless(json.dumps(data, indent=1)) + END_OF_DATA)
     text = page(TITLE, "\n".join(parts))
     return text + sealed(text)
 
