@@ -79,7 +79,8 @@ def run_notebook(answers: list[Answer], limits: Limits) -> list[Verdict]:
     verdicts: list[Verdict] = []
     place, end = 0, None
     while place < len(answers):
-        with Worker(answers[place:]) as worker:
+        first = place
+        with Worker(answers[first:]) as worker:
             if worker.hear(STARTING) is None:
                 return verdicts + [failed(answer, "The checks could not be started.") for answer in answers[place:]]
             end = end or time.monotonic() + limits.notebook
@@ -92,11 +93,12 @@ def run_notebook(answers: list[Answer], limits: Limits) -> list[Verdict]:
                 said = worker.hear(min(limits.exercise, left))
                 place += 1
                 if said is None:
-                    took = time.monotonic() - began
-                    verdicts.append(failed(answer, worker.why_silent(took)))
+                    verdicts.append(failed(answer, worker.why_silent(time.monotonic() - began)))
                     break
-                if verdict := as_verdict(answer, said):
-                    verdicts.append(verdict)
+                verdict = as_verdict(answer, place - 1 - first, said)
+                verdicts.append(verdict or failed(answer, "The answer writes where the check writes."))
+                if verdict is None:
+                    break
     return verdicts
 
 
@@ -104,14 +106,12 @@ def failed(answer: Answer, words: str) -> Verdict:
     return Verdict(answer.number, "could not run", words, "", answer.code)
 
 
-def as_verdict(answer: Answer, said: Any) -> Verdict | None:
-    """What a worker said of an answer; None for one that it left out, because another one was correct."""
-    found = said.get("verdict") if isinstance(said, dict) else said
-    if found is None:
+def as_verdict(answer: Answer, place: int, said: Any) -> Verdict | None:
+    """What a worker said of the answer at its place; None where these are not the words of a worker."""
+    found = said.get("verdict") if isinstance(said, dict) and said.get("place") == place else None
+    texts = [found.get(name) for name in ("status", "feedback", "mistake")] if isinstance(found, dict) else [None]
+    if not all(isinstance(text, str) for text in texts) or texts[0] not in STATUSES:
         return None
-    texts = [found.get(name) for name in ("status", "feedback", "mistake")] if isinstance(found, dict) else []
-    if not texts or not all(isinstance(text, str) for text in texts) or texts[0] not in STATUSES:
-        return failed(answer, "The answer writes where the check writes.")
     return Verdict(answer.number, *texts, answer.code)
 
 

@@ -20,7 +20,7 @@ from course_utils.exercises.answers import Answer
 from course_utils.exercises.certificate import Certificate, NotACertificate, Row
 from course_utils.exercises.printing import browser, print_page
 from course_utils.exercises.progress import FILE
-from course_utils.exercises.rerun import Limits, rerun
+from course_utils.exercises.rerun import Limits, rerun, run_notebook
 
 RIGHT = "def solved(returns):\n    return returns.mean() >= 475\n\n\ncheck('0.1', solved)"
 WRONG = "def solved(returns):\n    return returns.max() >= 475\n\n\ncheck('0.1', solved)"
@@ -251,8 +251,6 @@ BAD_ANSWERS = {
 def test_no_answer_holds_up_the_next_one():
     """In one process each until it ends; after each bad one comes a right one."""
     answers = [Answer("0.1", code) for code in BAD_ANSWERS]
-    from course_utils.exercises.rerun import run_notebook
-
     found = run_notebook(answers, Limits(exercise=12))
     assert len(found) == len(answers)
     for verdict, words in zip(found, BAD_ANSWERS.values(), strict=True):
