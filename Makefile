@@ -36,7 +36,7 @@ lint: setup-dev
 	@$(COURSE) -m ruff format --check .
 
 notebooks: setup-dev  ## rebuild and execute the notebooks whose lesson changed (FORCE=1: all)
-	@$(COURSE) -m tools.notebooks $(if $(FORCE),--force)
+	@force="$(FORCE)"; $(COURSE) -m tools.notebooks $${force:+--force}
 
 bench: setup-dev  ## measure what docs/benchmark.md shows; two to three hours (ARGS='--groups time --seeds 2': a part)
 	@$(COURSE) -m benchmarks $(ARGS)
@@ -60,19 +60,20 @@ wheel: setup  ## the course as one file, to put beside a notebook on Colab
 	@$(COURSE) -m tools.wheel
 
 extras: python  ## install what single lessons use besides (NAME=minari, or ray, rllib, sb3, tuning)
-	@$(PYTHON) -I tools/setup.py $(if $(NAME),$(NAME),$(error Name one: make extras NAME=minari))
+	@test -n "$(NAME)" || { echo "Name one: make extras NAME=minari" >&2; exit 1; }
+	@$(PYTHON) -I tools/setup.py $(NAME)
 
 publish: setup-dev  ## once you have a public repository: let all links and set-up cells lead there (ADDRESS=https://...)
 	@$(COURSE) -m tools.publish "$(ADDRESS)"
 
 colab: setup-dev  ## run the course with what Colab carries; 5 GB, half an hour (LIST=file: with a newer list of Colab's)
-	@$(COURSE) -m tools.colab $(if $(LIST),--list "$(LIST)")
+	@list="$(LIST)"; $(COURSE) -m tools.colab $${list:+--list "$$list"}
 
 wheelhouse: setup  ## all wheels for this platform into build/wheelhouse; then, offline: make lab WHEELHOUSE=dir
 	@$(COURSE) -m tools.wheelhouse
 
 lock: setup-dev  ## pin again from pyproject.toml (UPGRADE=1: move to the newest releases)
-	@$(COURSE) -m tools.lock $(if $(UPGRADE),--upgrade)
+	@upgrade="$(UPGRADE)"; $(COURSE) -m tools.lock $${upgrade:+--upgrade}
 
 coverage: setup-dev  ## the lines of course_utils that no test and no notebook runs; fails under 95 %
 	@rm -rf build/coverage
@@ -82,7 +83,7 @@ coverage: setup-dev  ## the lines of course_utils that no test and no notebook r
 	@$(COURSE) -m coverage report
 
 canary: setup-dev  ## run the lessons with the newest releases, upper bounds left out (TORCH=2.13.0: hold torch there)
-	@$(COURSE) -m tools.drift newest $(if $(TORCH),--torch $(TORCH))
+	@torch="$(TORCH)"; $(COURSE) -m tools.drift newest $${torch:+--torch "$$torch"}
 
 lowest: setup-dev  ## run the lessons with the lowest releases that pyproject.toml allows
 	@$(COURSE) -m tools.drift lowest

@@ -100,6 +100,7 @@ class Trial:
         needs = self.folder / "requirements.txt"
         needs.write_text("\n".join([*wanted(self.kind), *self.held, *put_back]) + "\n")
         command = [sys.executable, "-m", "uv", "pip", "compile", needs, "--quiet", "--no-header", "--no-annotate"]
+        command += ["--no-build"]  # a source distribution would run code to be asked what it needs
         command += ["--python", self.python, "--resolution", RESOLUTION[self.kind]]
         (self.folder / "constraints.txt").write_text(run(command, "Finding releases that go together"))
 
@@ -110,7 +111,7 @@ class Trial:
         brings no CUDA libraries.
         """
         self.resolve(put_back or [])
-        pip = [self.python, "-m", "pip", "install", "--disable-pip-version-check", "--quiet"]
+        pip = [self.python, "-m", "pip", "install", "--disable-pip-version-check", "--quiet", "--only-binary", ":all:"]
         files = ["--constraint", self.folder / "constraints.txt", "--requirement", self.folder / "requirements.txt"]
         run([*pip, *files], "Installing the releases")
         run([*pip, "--no-deps", "--no-build-isolation", "--editable", "."], "Installing the course")

@@ -39,6 +39,7 @@ def compile_pins(extras: list[str], preferred: list[str]) -> dict[str, str]:
         output.write_text("\n".join(preferred))  # uv prefers what its output file already says
         command = [sys.executable, "-m", "uv", "pip", "compile", "pyproject.toml", "--universal", "--generate-hashes"]
         command += [
+            "--no-build",  # a source distribution would run code to be asked what it needs
             "--fork-strategy",
             "fewest",
             "--quiet",

@@ -193,6 +193,47 @@ def test_every_make_hands_the_wheelhouse_over(make, tmp_path):
         assert done.stdout.strip() == str(["--wheelhouse", wheelhouse])
 
 
+@pytest.mark.parametrize("make", ["make", "bmake"])
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["extras", "NAME=minari"], "['minari']"),
+        (["extras", "NAME=minari ray"], "['minari', 'ray']"),
+        (["notebooks"], "tools.notebooks []"),
+        (["notebooks", "FORCE=1"], "tools.notebooks ['--force']"),
+        (["lock"], "tools.lock []"),
+        (["lock", "UPGRADE=1"], "tools.lock ['--upgrade']"),
+        (["colab"], "tools.colab []"),
+        (["colab", "LIST=my list.txt"], "tools.colab ['--list', 'my list.txt']"),
+        (["canary"], "tools.drift ['newest']"),
+        (["canary", "TORCH=2.13.0"], "tools.drift ['newest', '--torch', '2.13.0']"),
+    ],
+)
+def test_every_make_hands_over_what_is_asked_for(make, words, said, tmp_path):
+    done = with_small_tools(make, words, tmp_path)
+    assert done.returncode == 0 and done.stdout.strip().splitlines()[-1] == said, done.stdout
+
+
+@pytest.mark.parametrize("make", ["make", "bmake"])
+def test_every_make_asks_for_the_extras_name(make, tmp_path):
+    done = with_small_tools(make, ["extras"], tmp_path)
+    assert done.returncode != 0 and "Name one: make extras NAME=minari" in done.stdout and "[]" not in done.stdout
+
+
+def with_small_tools(make: str, words: list[str], folder: Path) -> subprocess.CompletedProcess:
+    """Run a target of our Makefile, with tools that only say what they are given."""
+    if not shutil.which(make):
+        pytest.skip(f"there is no {make}")
+    shutil.copy(Path(__file__).parents[2] / "Makefile", folder)
+    (folder / "tools").mkdir()
+    (folder / "tools" / "setup.py").write_text("import sys; print(sys.argv[1:])")
+    for name in ("notebooks", "lock", "colab", "drift"):
+        (folder / "tools" / f"{name}.py").write_text(f"import sys; print('tools.{name}', sys.argv[1:])")
+    outside = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
+    words = [make, *words, f"PYTHON={sys.executable}", f"COURSE={sys.executable}"]
+    return subprocess.run(words, cwd=folder, env=outside, **PIPES)
+
+
 SECTIONS = ["global", "install", "download"]
 VALUES = st.sampled_from(["1", "true", "0", ":all:", "{0}", "{0}/none", "x", "/dev/null", "\x7f", "none"])
 OPTIONS = ["user", "target", "prefix", "root", "src", "require-virtualenv", "constraint", "requirement", "editable"]

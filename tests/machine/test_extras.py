@@ -29,6 +29,13 @@ def test_the_makefile_installs_every_extra_for_tests_and_benchmark():
     assert re.search(r"^bench: setup-dev ", makefile, re.MULTILINE)
 
 
+def test_readme_and_makefile_name_every_extra_that_people_install():
+    texts = [(lock.ROOT / "README.md").read_text(), (lock.ROOT / "Makefile").read_text()]
+    for text in texts:
+        first, others = re.search(r"NAME=(\w+)`? \(?,? ?or (.+?)\)", " ".join(text.split())).groups()
+        assert {first, *re.findall(r"\w+", others)} == set(extras.EXTRAS), "name them all where `make extras` is told"
+
+
 def test_every_extra_is_installed_where_these_tests_run():
     assert [extra for extra in extras.EXTRAS if not extras.has_extra(extra)] == []
 

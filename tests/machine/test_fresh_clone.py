@@ -41,7 +41,8 @@ def readme_commands() -> list[str]:
 def test_the_readmes_commands_are_the_ones_tried_here():
     commands = readme_commands()
     assert [command for command in commands if command.startswith("make")] == ["make lab", "make test"]
-    assert commands[0] == "make lab", "no address, so nothing to clone"
+    if not (ROOT / "published.json").exists():
+        assert commands[0] == "make lab", "no address, so nothing to clone"
 
 
 def test_an_interrupted_installation_is_completed(clone, newcomer):

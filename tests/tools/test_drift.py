@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
 import sys
 from pathlib import Path
 
@@ -37,6 +38,35 @@ def outcomes(tmp_path_factory):
         found = asyncio.run(run_notebooks.run_all(list(before)))
     assert {path: path.read_bytes() for path in folder.iterdir()} == before, "notebooks stay as they were"
     return {outcome.lesson: outcome for outcome in found}
+
+
+class TestNoCodeOfOthersIsRunToBeBuilt:
+    """A source distribution runs its author's code before anybody has seen its hash."""
+
+    @pytest.fixture
+    def asked(self, monkeypatch):
+        """The commands that would be run."""
+        commands: list[list[str]] = []
+
+        def run(command, *_, **__):
+            commands.append([str(part) for part in command])
+            return subprocess.CompletedProcess(command, 0, "", "")
+
+        monkeypatch.setattr(subprocess, "run", run)
+        return commands
+
+    def test_by_trying_other_releases(self, asked, monkeypatch, tmp_path):
+        monkeypatch.setattr(drift, "ROOT", tmp_path)
+        drift.Trial("newest", []).install()
+        assert ["pip compile" in " ".join(command) for command in asked] == [True, False, False]
+        assert "--no-build" in asked[0]
+        assert all("--only-binary :all:" in " ".join(command) for command in asked[1:])
+
+    def test_by_pinning(self, asked):
+        lock.compile_pins([], [])
+        with pytest.raises(StopIteration):  # nothing was downloaded
+            lock.torch_block("torch==1.0", "")
+        assert "--no-build" in asked[0] and "--only-binary :all:" in " ".join(asked[1])
 
 
 class TestRunningNotebooks:

@@ -10,6 +10,8 @@ import re
 
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from matplotlib.figure import Figure
 from tensordict import TensorDict, lazy_stack
 from tensordict.nn import TensorDictModule, TensorDictSequential
@@ -21,10 +23,6 @@ from course_utils.views.entries import leaves_of
 from course_utils.views.key_flow import flow, trace
 from course_utils.views.replay_lens import ReplayLens
 from course_utils.views.tree import show
-
-hypothesis = pytest.importorskip("hypothesis")
-from hypothesis import HealthCheck, given, settings  # noqa: E402
-from hypothesis import strategies as st  # noqa: E402
 
 EXAMPLES = 60
 any_input = settings(
