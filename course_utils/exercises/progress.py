@@ -23,6 +23,7 @@ from course_utils.views.display import View
 
 FILE = "progress.json"
 LOCK = ".progress.lock"
+MOST_TRIES = 10**9  # a number of thousands of digits can be read, but one more cannot be written
 PATIENCE = 10.0  # seconds to wait for another notebook's check to be noted
 COPIES_RECORD = ".editions.json"  # lies in work/, and tells the learner's folder from all others
 
@@ -55,7 +56,7 @@ def is_progress(found: Any) -> bool:
         isinstance(entry, dict)
         and isinstance(entry.get("status"), str)
         and type(entry.get("tries")) is int
-        and entry["tries"] >= 0
+        and 0 <= entry["tries"] < MOST_TRIES
         and "solved" in entry
         and (entry["solved"] is None or isinstance(entry["solved"], str))
         for entry in found.values()

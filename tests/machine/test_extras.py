@@ -32,7 +32,7 @@ def test_the_makefile_installs_every_extra_for_tests_and_benchmark():
 def test_readme_and_makefile_name_every_extra_that_people_install():
     texts = [(lock.ROOT / "README.md").read_text(), (lock.ROOT / "Makefile").read_text()]
     for text in texts:
-        first, others = re.search(r"NAME=(\w+)`? \(?,? ?or (.+?)\)", " ".join(text.split())).groups()
+        first, others = re.search(r"NAME=(\w+)`?,? \(?or (.+?)\)", " ".join(text.split())).groups()
         assert {first, *re.findall(r"\w+", others)} == set(extras.EXTRAS), "name them all where `make extras` is told"
 
 
