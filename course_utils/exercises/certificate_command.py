@@ -28,7 +28,7 @@ STRANGERS = (
     "This runs code that others wrote, with all your rights on this machine: on your files, and on the network. Use a "
     "container, or an account without anything of value, or read the code first."
 )
-PATIENCE = "This takes about a minute for each lesson that has answers."
+PATIENCE = "This takes some seconds for each lesson that has answers."
 
 
 def main(words: list[str]) -> int:

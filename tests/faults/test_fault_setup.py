@@ -126,6 +126,14 @@ class TestSettingsOfTheUser:
         assert done.returncode == 1 and not trace.exists(), done.stdout
         assert "goes on where it stopped" in done.stdout
 
+    @pytest.mark.parametrize("package", ["torch", "demo"])
+    def test_a_wheel_of_another_hash_is_refused(self, course, tmp_path, package):
+        make_wheel(tmp_path / "links", package, "1.0", **{f"{package}_of_others": ""})
+        course.lose(package)
+        done = course.setup(PIP_FIND_LINKS=str(tmp_path / "links"), PIP_NO_CACHE_DIR="1")
+        assert done.returncode == 1 and "goes on where it stopped" in done.stdout, done.stdout
+        assert package not in course.installed() and not (course.site() / f"{package}_of_others.py").exists()
+
 
 class TestInterrupted:
     def test_what_did_not_all_arrive_heals(self, course):
