@@ -7,7 +7,6 @@ import os
 import re
 import zipfile
 
-import nbformat
 import pytest
 from conftest import ROOT
 from notebooks_of_learners import write_notebook
@@ -15,6 +14,7 @@ from notebooks_of_learners import write_notebook
 from course_utils.exercises.answers import NotAnswers, answers_in, find_answers, given_in
 from course_utils.exercises.catalogue import all_exercises
 from course_utils.exercises.rerun import rerun
+from tools import notebooks as builder
 
 
 def only(*cells: str) -> str:
@@ -164,8 +164,8 @@ def as_if_written(source: str) -> str:
 @pytest.mark.parametrize("lesson", all_exercises())
 def test_the_right_answers_of_every_lesson_are_found_in_it_and_pass(lesson):
     """The whole notebook as it is, with its stubs, its training and its figures, and a right answer to all of it."""
-    (path,) = (ROOT / "notebooks").glob(f"{lesson}_*.ipynb")
-    cells = [cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
+    (path,) = (ROOT / "lessons").glob(f"{lesson}_*.py")
+    cells = [cell.source for cell in builder.generate(path).cells if cell.cell_type == "code"]
     answers = list(answers_in([as_if_written(source) for source in cells]))
     verdicts = rerun([answers])
     assert {number: found.status for number, found in verdicts.items()} == dict.fromkeys(
