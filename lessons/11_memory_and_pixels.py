@@ -442,10 +442,11 @@ check("11.2", at_the_start)
 # %% tags=["look"]
 def steps_that_matter(recurrent):
     row = rollout[:1, :9].clone()  # nine steps of one copy
-    row["seen"].requires_grad_()
+    seen = row["seen"].clone().requires_grad_()
     with set_recurrent_mode(recurrent):
-        agent(row)["action_value"][0, -1].sum().backward()
-    return (row["seen"].grad[0] != 0).any(-1).tolist()
+        values = agent(row.set("seen", seen))["action_value"]
+    (gradient,) = torch.autograd.grad(values[0, -1].sum(), seen)
+    return (gradient[0] != 0).any(-1).tolist()
 
 
 for recurrent in [True, False]:
