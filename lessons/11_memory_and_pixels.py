@@ -1299,9 +1299,10 @@ check("11.6", play_and_learn)
 
 # %% [markdown]
 # Does it remember? Eighty rounds in 64 copies; each dot is the mean reward of the episodes that ended in a round, 0
-# for guessing and 1 for an agent that never forgets. (As long as `play_and_learn` is empty, there is nothing to draw.)
+# for guessing and 1 for an agent that never forgets. The folded cell runs the `play_and_learn` that was defined last:
+# yours, if you pass over the solution.
 
-# %% tags=["look"]
+# %% tags=["solution"]
 torch.manual_seed(seed)
 recall = TransformedEnv(Recall(64), InitTracker())
 cell, head = torch.nn.GRUCell(2, 32), torch.nn.Linear(32, 2)
