@@ -987,9 +987,9 @@ def td3_update(run, batch):
 check("9.6", td3_update)
 
 # %% [markdown]
-# Does it learn? The loop of above with your update in it, 8,000 frames. (As long as `td3_update` is
-# empty, the curve stays flat.) It needs about as long as TD3 did: what a loss of TorchRL does, you can
-# write in thirty lines; what it saves you is finding the mistakes in them.
+# Does it learn? The loop of above with an update in it, 8,000 frames. The folded cell after it trains with the
+# `td3_update` that was defined last: yours, if you pass over the solution. It needs about as many frames as TD3
+# did: what a loss of TorchRL does you can write in thirty lines; what it saves you is finding the mistakes in them.
 
 
 # %% tags=["look"]
@@ -1007,7 +1007,7 @@ def train_by_hand(run, update, watch):
     collector.shutdown()
 
 
-# %% tags=["look"]
+# %% tags=["solution"]
 by_hand = parts_by_hand(seed)
 with LivePlot(threshold=-200, total=8_000) as live:
     train_by_hand(by_hand, td3_update, live.add)

@@ -442,10 +442,11 @@ check("11.2", at_the_start)
 # %% tags=["look"]
 def steps_that_matter(recurrent):
     row = rollout[:1, :9].clone()  # nine steps of one copy
-    row["seen"].requires_grad_()
+    seen = row["seen"].clone().requires_grad_()
     with set_recurrent_mode(recurrent):
-        agent(row)["action_value"][0, -1].sum().backward()
-    return (row["seen"].grad[0] != 0).any(-1).tolist()
+        values = agent(row.set("seen", seen))["action_value"]
+    (gradient,) = torch.autograd.grad(values[0, -1].sum(), seen)
+    return (gradient[0] != 0).any(-1).tolist()
 
 
 for recurrent in [True, False]:
@@ -1298,9 +1299,10 @@ check("11.6", play_and_learn)
 
 # %% [markdown]
 # Does it remember? Eighty rounds in 64 copies; each dot is the mean reward of the episodes that ended in a round, 0
-# for guessing and 1 for an agent that never forgets. (As long as `play_and_learn` is empty, there is nothing to draw.)
+# for guessing and 1 for an agent that never forgets. The folded cell runs the `play_and_learn` that was defined last:
+# yours, if you pass over the solution.
 
-# %% tags=["look"]
+# %% tags=["solution"]
 torch.manual_seed(seed)
 recall = TransformedEnv(Recall(64), InitTracker())
 cell, head = torch.nn.GRUCell(2, 32), torch.nn.Linear(32, 2)

@@ -62,6 +62,7 @@ CLAIMS = {
         fresh, trained = (run.loss(batch.clone()) for run in (build(sac, seed), runs["SAC"]))
         assert fresh["entropy"] > 0 and trained["alpha"] < 0.5, "the entropy began above its target, the price fell"
         assert milliseconds["REDQ"] < 3 * milliseconds["SAC"], "not five times"
+        assert by_hand_returns.mean() > -300, "an update without the loss learns, too"
     """,
     "10_offline_rl": """
         assert exams["CQL"].mean() >= 475, "CQL solves it from a record that no good agent wrote"
@@ -83,6 +84,8 @@ CLAIMS = {
         assert catches[1] < 85 and catches[2] >= 95, "two looks solve what one does not"
         assert saved[1][2] > 95 > 70 > max(saved[1][0], saved[1][4]), "one look suffices for a ball without drift"
         assert share < catches[2] - 20, "and the frame before is used"
+        assert steps_that_matter(True) == [True] * 9 and steps_that_matter(False) == [False] * 8 + [True]
+        assert abs(remembered[0]) < 0.4 and sum(remembered[-10:]) / 10 > 0.95, "a memory carries the sign to the end"
     """,
     "12_scaling_out": """
         share = {wait: play / (play + learned) for wait, (play, learned) in clock.items()}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import difflib
 import hashlib
+import inspect
 import math
 from statistics import median
 
@@ -12,6 +13,7 @@ import jupytext
 import pytest
 import torch
 from conftest import ROOT
+from torchrl.modules import OrnsteinUhlenbeckProcessModule
 
 from benchmarks import store
 from benchmarks.groups.control import ARMS, PENDULUM_SOLVED, code
@@ -181,3 +183,33 @@ def test_the_lessons_words_about_optimism_hold(arms):
 
 def test_before_training_both_promise_far_too_much(space):
     assert all(space["optimism"](space["build"](space[name], 0)) > 200 for name in ("ddpg", "td3"))
+
+
+def actions_of(space: dict, explorer, through_a_collector: bool) -> torch.Tensor:
+    """Twice what an explorer does in the same first step, [2, copies, 1]."""
+    played = []
+    for seed in range(2):
+        envs = space["make_envs"](4, 0)
+        torch.manual_seed(seed)
+        if through_a_collector:
+            options = {"frames_per_batch": 4, "total_frames": 4, "auto_register_policy_transforms": False}
+            collector = space["Collector"](envs, explorer, **options)
+            played.append(next(iter(collector))["action"][:, 0])
+            collector.shutdown()
+        else:
+            played.append(envs.rollout(1, explorer)["action"][:, 0])
+    return torch.stack(played).detach()
+
+
+def test_a_collector_explores_unasked_and_a_plain_rollout_lets_sacs_actor_say_the_middle(space):
+    explorer = space["sac"]().explorer
+    drawn, plain = (actions_of(space, explorer, through) for through in (True, False))
+    assert not torch.allclose(drawn[0], drawn[1]) and torch.allclose(plain[0], plain[1])
+
+
+def test_ornstein_uhlenbeck_noise_needs_more_steps_than_an_episode_to_reach_its_width():
+    options = inspect.signature(OrnsteinUhlenbeckProcessModule.__init__).parameters
+    dt, theta, sigma = (options[name].default for name in ("dt", "theta", "sigma"))
+    assert dt == 0.01
+    after = sigma * math.sqrt((1 - math.exp(-2 * theta * dt * 200)) / (2 * theta))
+    assert after < 0.7 * sigma / math.sqrt(2 * theta), "after a whole episode of the pendulum"

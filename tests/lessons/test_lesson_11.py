@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.util
+import warnings
+
 import pytest
 import torch
-from torchrl.envs import InitTracker
+from tensordict.nn import TensorDictModule
+from torchrl.envs import FrameSkipTransform, GymEnv, InitTracker, Resize, ToTensorImage
 
 from benchmarks import store
 from benchmarks.groups import memory_and_pixels
@@ -71,3 +75,42 @@ def test_on_seeds_that_were_not_used_for_tuning_nobody_passes_without_and_most_p
     assert all(len(runs) >= 5 and min(map(int, runs)) >= FIRST_SEED for runs in (without, with_it))
     assert max(run["score"] for run in without.values()) < passes
     assert sum(run["score"] >= passes for run in with_it.values()) >= 0.7 * len(with_it)
+
+
+SCREEN = {"from_pixels": True, "pixels_only": True, "categorical_action_encoding": True}
+
+
+def test_a_screen_is_bytes_and_to_tensor_image_makes_it_four_times_as_large(monkeypatch):
+    monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
+    env = GymEnv("CartPole-v1", **SCREEN)
+    screen = env.reset()["pixels"]
+    picture = env.append_transform(ToTensorImage()).reset()["pixels"]
+    assert screen.shape == (400, 600, 3) and screen.dtype == torch.uint8
+    assert picture.shape == (3, 400, 600) and picture.dtype == torch.float32 and picture.max() <= 1
+    assert picture.nbytes == 4 * screen.nbytes
+
+
+@pytest.mark.skipif(importlib.util.find_spec("torchvision") is not None, reason="torchvision is here")
+def test_resize_needs_torchvision():
+    with pytest.raises(ImportError, match="[Tt]orchvision"):
+        Resize(84)
+
+
+def rewards_of_pushing_right(env) -> list[float]:
+    env.set_seed(100)
+    right = TensorDictModule(lambda seen: torch.tensor(1), ["observation"], ["action"])
+    return env.rollout(100, right)["next", "reward"].flatten().tolist()
+
+
+def test_frame_skip_adds_rewards_up_and_ends_with_the_episode():
+    plain, skipping = (GymEnv("CartPole-v1", frame_skip=skip, categorical_action_encoding=True) for skip in (1, 4))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        rewards = rewards_of_pushing_right(skipping)
+    assert sum(rewards) == sum(rewards_of_pushing_right(plain)) and rewards[:2] == [4, 4] and rewards[-1] < 4
+
+
+def test_the_transform_that_skips_frames_steps_on_after_the_end():
+    env = GymEnv("CartPole-v1", categorical_action_encoding=True).append_transform(FrameSkipTransform(4))
+    with pytest.warns(UserWarning, match="already returned terminated"):
+        rewards_of_pushing_right(env)
