@@ -982,7 +982,12 @@ class Parts(torch.distributions.Distribution):
 class Look(torch.nn.Module):
     def __init__(self, sizes):
         super().__init__()
-        self.network = MLP(sizes[0] * sizes[1] + 1, sum(sizes), num_cells=[64])
+        self.network = MLP(
+            in_features=sizes[0] * sizes[1] + 1,
+            out_features=sum(sizes),
+            num_cells=[64, 64],
+            activation_class=torch.nn.ReLU,
+        )
 
     def forward(self, picture, mirror):
         return self.network(torch.cat([picture.flatten(-3), mirror], -1))
@@ -1006,7 +1011,7 @@ check("3.6", build_actor)
 
 # %% tags=["solution"]
 def train(actor, sizes, rounds=300):
-    optimiser = torch.optim.Adam(actor.parameters(), lr=0.01)
+    optimiser = torch.optim.Adam(actor.parameters(), lr=0.003)
     for number in range(rounds):
         with set_exploration_type(ExplorationType.RANDOM):
             played = actor(lamps(256, sizes))

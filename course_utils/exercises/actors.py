@@ -123,8 +123,8 @@ def about_drawing(actor: torch.nn.Module, sizes: list[int], draw: Draw) -> str:
         if abs(often - said) > 5 * (max(often, said) / DRAWS) ** 0.5 + 0.003:
             return (
                 f"In one state {list(action)} is drawn in {often:.1%} of all cases, and `action_log_prob` says "
-                f"{said:.1%}. The log-probability has to be that of the action that was drawn, from the distribution it "
-                "was drawn from."
+                f"{said:.1%}. The log-probability has to be that of the action that was drawn, from the distribution "
+                "it was drawn from."
             )
     return ""
 
