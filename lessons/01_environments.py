@@ -940,7 +940,8 @@ check("1.5", room_step)
 #
 # - `position`, the observation: row and column, whole numbers (int64) of shape `[count, 2]`. Row 0 is
 #   at the top, column 0 on the left. Its spec allows the cells of the grid, and nothing else.
-# - `action`: one whole number a copy, shape `[count]`: 0 up, 1 right, 2 down, 3 left. A move against
+# - `action`: one whole number a copy, shape `[count]` (a `Categorical`): 0 up, 1 right, 2 down, 3
+#   left. A move against
 #   the border leaves the position as it is.
 # - The goal is the last row's last cell. Whoever gets there is `terminated` (and `done`), with a
 #   reward of 1. Every other step is paid -0.1.

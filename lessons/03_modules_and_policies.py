@@ -8,7 +8,7 @@
 #       - say when a policy explores and when it does not, and let exploration fade
 #       - catch two mistakes that raise no error, mixed-up action encodings and layers without weights
 #     prerequisites: PyTorch and lessons 00 to 02 (environments, specs, rollouts, TensorDict)
-#     minutes: {reading: 50, exercises: 17, short: 25}
+#     minutes: {reading: 50, exercises: 32, short: 25}
 # ---
 
 # %% [markdown]
@@ -903,6 +903,131 @@ show_figure(
 # they are, and none from the episode before: the module reads `is_init` and forgets there. Play
 # without the mode, train with it.
 #
+# ### Exercise 3.6: build it: two things to see, two to choose  (15 min)
+# Real tasks often have an observation of several entries (Gymnasium's `Dict`) and an action of several
+# choices at once (`MultiDiscrete`; TorchRL's spec is `MultiCategorical`). Here is one. In a picture one
+# pixel is lit; press its row and its column. But where `mirror` is 1, columns count from the right.
+
+
+# %%
+def lamps(count, sizes):
+    number = torch.randint(sizes[0] * sizes[1], (count,))
+    picture = torch.nn.functional.one_hot(number, sizes[0] * sizes[1]).float()
+    mirror = torch.randint(2, (count, 1)).float()
+    return TensorDict(picture=picture.unflatten(-1, (1, *sizes)), mirror=mirror, batch_size=count)
+
+
+def pay(td):
+    seen = torch.where(
+        td["mirror"].bool().unsqueeze(-1), td["picture"][:, 0].flip(-1), td["picture"][:, 0]
+    )
+    row, column = td["action"].unbind(-1)
+    return seen[torch.arange(len(td)), row, column]
+
+
+# %% [markdown]
+# Write `build_actor(sizes)` for a picture of `sizes = [rows, columns]`. It returns a module that
+#
+# - reads `picture`, `[..., 1, rows, columns]`, and `mirror`, `[..., 1]`, with any batch size, none too,
+# - writes `action`, row and column, int64 of shape `[..., 2]`,
+# - and `action_log_prob`, of shape `[...]`: the log-probability of the whole action,
+# - draws under `RANDOM`, and takes the most likely action under `DETERMINISTIC`.
+# <details><summary>Hint 1: the parts</summary>A network that reads two entries, as in 3.2, and writes
+# <code>logits</code>: <code>rows + columns</code> numbers. Then a <code>ProbabilisticActor</code>, with
+# <code>return_log_prob=True</code>.</details>
+# <details><summary>Hint 2: any batch size</summary><code>picture.flatten(-3)</code> counts from the
+# back; <code>torch.cat([...], -1)</code> joins features.</details>
+# <details><summary>Hint 3: the distribution</summary>Write a subclass of
+# <code>torch.distributions.Distribution</code> with <code>sample</code>, <code>log_prob</code> and a
+# property <code>deterministic_sample</code>. Inside, <code>logits.split(sizes, -1)</code> gives each part
+# the logits of a <code>torch.distributions.Categorical</code>. <code>distribution_kwargs={"sizes":
+# sizes}</code> hands the sizes over.</details>
+# <details><summary>Hint 4: the log-probability</summary>Parts that are drawn independently: the
+# probability of both is the product, so the logarithms add up.</details>
+
+
+# %% tags=["exercise"]
+def build_actor(sizes):
+    # your code
+    ...
+
+
+check("3.6", build_actor)
+
+# %% tags=["solution"]
+from tensordict.nn import TensorDictModule
+from torchrl.modules import MLP, ProbabilisticActor
+
+
+class Parts(torch.distributions.Distribution):
+    arg_constraints = {}
+
+    def __init__(self, logits, sizes):
+        self.parts = [
+            torch.distributions.Categorical(logits=part) for part in logits.split(sizes, -1)
+        ]
+        super().__init__(logits.shape[:-1], torch.Size([len(sizes)]), validate_args=False)
+
+    def sample(self, shape=()):
+        return torch.stack([part.sample(shape) for part in self.parts], -1)
+
+    def log_prob(self, action):
+        return sum(part.log_prob(action[..., i]) for i, part in enumerate(self.parts))
+
+    @property
+    def deterministic_sample(self):
+        return torch.stack([part.probs.argmax(-1) for part in self.parts], -1)
+
+
+class Look(torch.nn.Module):
+    def __init__(self, sizes):
+        super().__init__()
+        self.network = MLP(
+            in_features=sizes[0] * sizes[1] + 1,
+            out_features=sum(sizes),
+            num_cells=[64, 64],
+            activation_class=torch.nn.ReLU,
+        )
+
+    def forward(self, picture, mirror):
+        return self.network(torch.cat([picture.flatten(-3), mirror], -1))
+
+
+def build_actor(sizes):
+    return ProbabilisticActor(
+        TensorDictModule(Look(sizes), in_keys=["picture", "mirror"], out_keys=["logits"]),
+        in_keys=["logits"],
+        distribution_class=Parts,
+        distribution_kwargs={"sizes": list(sizes)},
+        return_log_prob=True,
+    )
+
+
+check("3.6", build_actor)
+
+# %% [markdown]
+# Does it learn? Lesson 08 explains these lines: make more likely what was paid better than usual.
+
+
+# %% tags=["solution"]
+def train(actor, sizes, rounds=300):
+    optimiser = torch.optim.Adam(actor.parameters(), lr=0.003)
+    for number in range(rounds):
+        with set_exploration_type(ExplorationType.RANDOM):
+            played = actor(lamps(256, sizes))
+        paid = pay(played)
+        loss = -((paid - paid.mean()) * played["action_log_prob"]).mean()
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        if number % 100 == 0 or number == rounds - 1:
+            print(f"round {number:3}: paid in {paid.mean():.0%} of all cases")
+
+
+torch.manual_seed(0)
+train(build_actor([3, 4]), [3, 4])
+
+# %% [markdown]
 # ## What you can do now
 # You can turn any network into a module with keys, chain modules and read off what a chain needs;
 # build deterministic and stochastic actors, critics and Q-value actors; switch exploration on and

@@ -3,9 +3,11 @@
 import torch
 from tensordict import TensorDict
 from tensordict.nn import TensorDictModule
+from torchrl.modules import MLP, ProbabilisticActor
 
+from course_utils.exercises.actors import examine_actor
 from course_utils.exercises.drawn import happens, mixed, whole
-from course_utils.exercises.exercise import Draw, Exercise, Mutant
+from course_utils.exercises.exercise import Build, Draw, Exercise, Mutant
 from course_utils.exercises.probing import tensors
 
 _NAMES = ["observation", "pixels", "hidden", "loc", "action", "value", "goal"]
@@ -133,6 +135,139 @@ def _any_of_the_best(choice, inputs):
     equal = values.gather(-1, index.unsqueeze(-1)) == values.max(-1, keepdim=True).values
     return _encode(torch.where(equal.squeeze(-1), first, index), encoding, actions)
 
+
+class _Parts(torch.distributions.Distribution):
+    """Several choices, drawn independently, each with logits of its own."""
+
+    arg_constraints = {}
+
+    def __init__(self, logits, sizes):
+        self.parts = [torch.distributions.Categorical(logits=part) for part in logits.split(list(sizes), -1)]
+        super().__init__(logits.shape[:-1], torch.Size([len(sizes)]), validate_args=False)
+
+    def sample(self, shape=()):
+        return torch.stack([part.sample(shape) for part in self.parts], -1)
+
+    def log_prob(self, action):
+        return sum(part.log_prob(chosen) for part, chosen in zip(self.parts, action.unbind(-1), strict=True))
+
+    @property
+    def deterministic_sample(self):
+        return torch.stack([part.probs.argmax(-1) for part in self.parts], -1)
+
+
+class _Eyes(torch.nn.Module):
+    def __init__(self, sizes):
+        super().__init__()
+        self.network = MLP(in_features=sizes[0] * sizes[1] + 1, out_features=sum(sizes), num_cells=[32])
+
+    def forward(self, picture, mirror):
+        return self.network(torch.cat([picture.flatten(-3), mirror], -1))
+
+
+def _actor(parts=_Parts, eyes=_Eyes, **options):
+    """A `build_actor` with another distribution, network or settings."""
+
+    def build_actor(sizes):
+        return ProbabilisticActor(
+            TensorDictModule(eyes(sizes), in_keys=["picture", "mirror"], out_keys=["logits"]),
+            in_keys=["logits"],
+            distribution_class=parts,
+            distribution_kwargs={"sizes": sizes},
+            **({"return_log_prob": True} | options),
+        )
+
+    return build_actor
+
+
+def _other(base, **methods):
+    return type(base.__name__, (base,), methods)
+
+
+def _shortened(self, picture, mirror):
+    return self.network(torch.cat([picture.flatten(1), mirror], -1))
+
+
+_ACTOR_MUTANTS = [
+    Mutant(
+        "flattens from the front",
+        _actor(eyes=_other(_Eyes, forward=_shortened)),
+        "Keep all leading dimensions: `picture.flatten(-3)`, and join along the last one.",
+    ),
+    Mutant("no log-probability", _actor(return_log_prob=False), "For the log-probability: `return_log_prob=True`."),
+    Mutant(
+        "a log-probability for each part",
+        _actor(
+            _other(
+                _Parts,
+                log_prob=lambda self, action: torch.stack(
+                    [part.log_prob(chosen) for part, chosen in zip(self.parts, action.unbind(-1), strict=True)], -1
+                ),
+            )
+        ),
+        "One number for the whole action: torch.float32 of shape",
+    ),
+    Mutant(
+        "the first part's log-probability",
+        _actor(_other(_Parts, log_prob=lambda self, action: self.parts[0].log_prob(action[..., 0]))),
+        "The parts are drawn independently: *add* their log-probabilities, all of them.",
+    ),
+    Mutant(
+        "a probability",
+        _actor(_other(_Parts, log_prob=lambda self, action: _Parts.log_prob(self, action).exp())),
+        "`action_log_prob` is above 0, as no logarithm of a probability is. Take the logarithm.",
+    ),
+    Mutant(
+        "blind to mirror",
+        _actor(eyes=_other(_Eyes, forward=lambda self, picture, mirror: _Eyes.forward(self, picture, 0 * mirror))),
+        "Another `mirror` changes nothing: the actor does not look at it.",
+    ),
+    Mutant(
+        "always the most likely",
+        _actor(
+            _other(
+                _Parts,
+                sample=lambda self, shape=(): self.deterministic_sample.expand(*shape, *self.batch_shape, 2),
+            )
+        ),
+        "Under `RANDOM` the actor always does the same. It has to draw.",
+    ),
+    Mutant(
+        "draws evenly",
+        _actor(
+            _other(
+                _Parts,
+                sample=lambda self, shape=(): torch.stack(
+                    [torch.randint(part.probs.shape[-1], part.probs.shape[:-1]) for part in self.parts], -1
+                ),
+            ),
+            eyes=_other(_Eyes, forward=lambda self, picture, mirror: 5 * _Eyes.forward(self, picture, mirror)),
+        ),
+        "The log-probability has to be that of the action that was drawn, from the distribution it was drawn from.",
+    ),
+    Mutant(
+        "draws when it should not",
+        _actor(_other(_Parts, deterministic_sample=property(lambda self: self.sample()))),
+        "Under `DETERMINISTIC` the actor still draws. It has to give one fixed action.",
+    ),
+    Mutant(
+        "the least likely",
+        _actor(
+            _other(
+                _Parts,
+                deterministic_sample=property(
+                    lambda self: torch.stack([part.probs.argmin(-1) for part in self.parts], -1)
+                ),
+            )
+        ),
+        "Take the most likely choice of each part.",
+    ),
+    Mutant(
+        "detached",
+        _actor(_other(_Parts, log_prob=lambda self, action: _Parts.log_prob(self, action).detach())),
+        "`action_log_prob` has no gradient, so nothing can be learned from it.",
+    ),
+]
 
 EXERCISES = [
     Exercise(
@@ -414,5 +549,12 @@ EXERCISES = [
                 "numbers: `.long()`.",
             ),
         ],
+    ),
+    Build(
+        number="3.6",
+        tests="It reads both entries, draws both parts, knows their probability, and takes the best when told to.",
+        reference=_actor(),
+        examine=examine_actor,
+        mutants=_ACTOR_MUTANTS,
     ),
 ]
