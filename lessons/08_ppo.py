@@ -8,7 +8,7 @@
 #       - write the clipped objective, and say what it stops and what it lets through
 #       - read clip fraction, KL and entropy as instruments, and tell by them when a step is too large
 #     prerequisites: lessons 01 to 07 (GAE and the policy gradient are from lesson 04, the judge from 07)
-#     minutes: {reading: 36, exercises: 21}
+#     minutes: {reading: 58, exercises: 21, short: 25}
 # ---
 
 # %% [markdown]
@@ -209,7 +209,7 @@ print("; ".join(f"{name}: best {max(y):.0f}, last {y[-1]:.0f}" for name, y in cu
 # It learns, with nothing but a policy and its log-probabilities. But the curves go their own ways,
 # with steps back, and every update throws eight whole episodes away.
 #
-# ## How noisy is the direction?  (about 13 min to here)
+# ## How noisy is the direction?  (about 17 min to here) (deeper)
 #
 # An update is a step along a gradient that was *estimated* from a few episodes. Let one fresh actor play
 # 512, and let small groups of them vote separately: how well does the gradient of a group agree with
@@ -270,7 +270,7 @@ for shift, name in enumerate(weights):
         axes.plot([x] * len(values), values, "o", color=f"C{shift}", ms=4, alpha=0.4)
     axes.plot(places, means[name], color=f"C{shift}", label=name)
 axes.set(xticks=range(6), xticklabels=sizes, xlabel="episodes in a group", ylabel="cosine")
-axes.legend()
+figure.legend(loc="outside upper center", ncols=2)
 show_figure(figure, "Agreement with the gradient of all episodes. " + "; ".join(found))
 
 # %% [markdown]
@@ -284,7 +284,7 @@ show_figure(figure, "Agreement with the gradient of all episodes. " + "; ".join(
 # A **critic** goes further: it says what is usual *in this state*. Actor and critic together are an
 # *actor-critic*, and the difference is the advantage, which `GAE` computes (lesson 04).
 #
-# ## Several steps from one batch, safely  (about 19 min to here)
+# ## Several steps from one batch, safely  (about 27 min to here)
 #
 # One batch, one step, then all of it thrown away: that is wasteful. But after the first step the
 # policy is no longer the one that drew the actions. **PPO** (*proximal policy optimisation*,
@@ -306,7 +306,7 @@ for panel, advantage in zip(panels, [1.0, -1.0], strict=True):
     panel.plot([1.0], [advantage], "ko", ms=5)
     panel.set(xlabel="new probability / old", title=f"advantage {advantage:+.0f}")
 panels[0].set_ylabel("objective (larger is better)")
-panels[0].legend()
+figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=2)
 show_figure(
     figure,
     "Objective over the ratio. Advantage +1: rises to 1.2 and is flat from there. Advantage -1: "
@@ -496,7 +496,7 @@ print(f"{played:,} frames. Mean of 100 fresh episodes: {cartpole_returns.mean():
 # No validation, no best weights kept: the number of batches was fixed beforehand, and the *last*
 # weights sat the exam. (The step size falls to a tenth, so the last steps are small ones.)
 #
-# ## Read the instruments  (about 31 min to here)
+# ## Read the instruments  (about 43 min to here)
 #
 # The value of a policy-gradient loss says nothing about progress. PPO has better instruments, and
 # `ClipPPOLoss` hands them over with every loss:
@@ -539,7 +539,7 @@ for panel, name in zip(panels, logs["as above"][0], strict=True):
         panel.plot(range(1, 11), [readings[name] for readings in noted], label=label, marker=".")
     panel.set(title=name, xlabel="batch")
 panels[1].set_yscale("symlog", linthresh=0.01)
-panels[0].legend()
+figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
 after_one = [
     f"{label}: clip fraction {noted[0]['clip_fraction']:.2f}, KL {noted[0]['kl_approx']:.3f}, "
     f"entropy {noted[0]['entropy']:.2f}"
@@ -558,8 +558,14 @@ for label, noted in logs.items():
 # KL of 0.001 is the noise of the sample. Too large: the policy has left the neighbourhood in which the
 # loss was a good guide (clip fraction, KL), and is certain of itself (entropy near 0): it draws the same
 # action every time, and cannot find out about the other. That alone is not yet death, since the steps
-# within a batch can still move it. Dead is entropy, clip fraction and KL at 0 *together*; the last two
-# alone are a step that is too small.
+# within a batch can still move it. Read the three together:
+#
+# | entropy | clip fraction and KL | what it is |
+# |---|---|---|
+# | falls slowly | small, not 0 | healthy |
+# | as at the start | both about 0 | the step is too small |
+# | near 0 | jump | the step is too large; not dead yet |
+# | 0 | both 0 | dead: always the same action, and nothing moves it |
 #
 # And the clipping? It takes the *incentive* to go further away; it is no wall. One step that is too
 # long jumps over it.
@@ -621,7 +627,7 @@ def kl_estimate(log_prob, old_log_prob):
 check("8.4", kl_estimate)
 
 # %% [markdown]
-# ## Swap the task  (about 46 min to here)
+# ## Swap the task  (about 61 min to here) (deeper)
 #
 # For the pendulum we keep `build`, `learn` and `train` to the letter. Three parts change, and the numbers
 # in `Settings`. The **actor** gives a bell curve instead of two scores: centre and width from
@@ -667,8 +673,8 @@ check("8.5", log_prob_of_torque)
 # %% tags=["solution"]
 def log_prob_of_torque(action, loc, scale, limit):
     bent = action / limit
-    density = torch.distributions.Normal(loc, scale).log_prob(torch.atanh(bent))
-    return density - torch.log(limit * (1 - bent**2))
+    log_prob_of_u = torch.distributions.Normal(loc, scale).log_prob(torch.atanh(bent))
+    return log_prob_of_u - torch.log(limit * (1 - bent**2))
 
 
 check("8.5", log_prob_of_torque)
@@ -676,7 +682,9 @@ check("8.5", log_prob_of_torque)
 # %% [markdown]
 # The **environment** is TorchRL's own `PendulumEnv`, a world written in PyTorch that steps any number
 # of pendulums in one go. It tells angle and speed (`th`, `thdot`); Gymnasium shows cosine, sine and
-# speed. The judge plays Gymnasium's, so a `Transform` writes that observation.
+# speed. The judge plays Gymnasium's, so a `Transform` writes that observation. A transform of one's own
+# needs three methods: `_call` adds the entry to what a step returns, `_reset` does the same for the
+# first state of an episode, and `transform_observation_spec` announces it, so that specs and data agree.
 
 # %%
 from torchrl.data import Unbounded
@@ -803,7 +811,7 @@ print("\n".join(course))
 # With seed 0 both peak around batch 7, amid the climb. KL crosses the number in the table, and nothing
 # breaks: those are rules of thumb, not limits.
 #
-# ## One run proves little  (about 54 min to here)
+# ## One run proves little  (about 74 min to here) (deeper)
 #
 # The same code was run on seeds that had not been used to find the settings. Besides the two tasks,
 # four changes on CartPole, each of them alone: no clipping, a single epoch for each batch, and learning
@@ -834,19 +842,17 @@ for name, runs in measured.items():
 # to look, not a verdict.
 
 # %% tags=["look"]
-figure, panels = plt.subplots(1, 2, figsize=(9, 3.2))
-for panel, task in zip(panels, ["CartPole", "Pendulum"], strict=True):
-    for name, runs in measured.items():
-        if name.startswith(task):
-            for place, result in enumerate(runs.values()):
-                colour = f"C{list(measured).index(name)}"
-                x, y = zip(*result["curve"], strict=True)
-                panel.plot(x, y, color=colour, alpha=0.6, label=None if place else name)
-    panel.set(title=task, xlabel="batch")
-    panel.legend(fontsize=8)
-panels[0].set_ylabel("falls per 1,000 steps")
-panels[1].set_ylabel("mean return, exploring")
-show_figure(figure, "Each line is a seed. CartPole: falls while exploring; Pendulum: return.")
+figure, panels = plt.subplots(2, 3, figsize=(10, 5))
+for panel, (name, runs) in zip(panels.flat, measured.items(), strict=True):
+    for result in runs.values():
+        panel.plot(*zip(*result["curve"], strict=True), color="C0", alpha=0.7)
+    panel.set(title=name, xlabel="batch")
+    panel.set_ylabel("mean return" if name == "Pendulum" else "falls per 1,000 steps")
+show_figure(
+    figure,
+    "Each line is a seed, each panel an arm. CartPole and its four changes: falls while exploring; "
+    "Pendulum: return, exploring.",
+)
 
 # %% [markdown]
 # ## What you can do now
@@ -858,7 +864,6 @@ show_figure(figure, "Each line is a seed. CartPole: falls while exploring; Pendu
 #
 # **Try next:** give `ClipPPOLoss` an `entropy_coeff` of 0.01, predict what each of the three
 # instruments will do, and run CartPole again. Or raise `epochs` to 30: which one tells?
-# <details><summary>30 epochs with seeds 0 and 1</summary>None. Clip fraction touched 0.36, KL 0.037, entropy
-# fell slowly, and so did the falls to 3. Clipping does hold back many small steps.</details>
+# (Write your prediction down before you look.)
 #
 # Next: [{{next title}}]({{next file}}).

@@ -2,6 +2,7 @@
 
 import torch
 
+from course_utils.exercises import build_07
 from course_utils.exercises.drawn import endings, whole
 from course_utils.exercises.exercise import Draw, Exercise, Mutant
 from course_utils.exercises.probing import numbers, tensors
@@ -423,4 +424,5 @@ EXERCISES = [
             ),
         ],
     ),
+    build_07.BUILD,
 ]
