@@ -823,7 +823,7 @@ for name, found in measured.items():
     each = ", ".join(f"{mean:.0f}" for mean in exams)
     solved = f"{sum(mean >= -200 for mean in exams)} of {len(exams)}"
     frames = f"{median(first_at_line(run['curve']) for run in tried):,.0f} frames"
-    seconds = f"{median(run['cpu_seconds'] for run in tried):.0f}"
+    seconds = f"{median(run['cpu_seconds'] for run in tried if 'cpu_seconds' in run):.0f}"
     promised = ", ".join(f"{run['optimism']:+.1f}" for run in tried if "optimism" in run)
     cells = [name, each, solved, frames, seconds, promised or "not comparable"]
     rows.append(f"| {' | '.join(cells)} |")
