@@ -772,8 +772,8 @@ print("without weights, before:", sum(asleep), "after:", sum(awake))
 # ## Actions that are forbidden now  (about 62 min to here) (deeper)
 #
 # In some worlds not every action is allowed in every state. `TicTacToeEnv` is such a world, and comes
-# with TorchRL: nine places, and its entry `mask` says which are free. A network that knows nothing of
-# the mask soon plays where a sign stands already. So hand it the mask.
+# with TorchRL: nine places, and an **action mask**, `mask`, says which are free. A network that knows nothing of
+# it soon plays where a sign stands already. So hand it the mask.
 
 # %%
 from torchrl.envs import TicTacToeEnv
