@@ -17,6 +17,7 @@ from benchmarks.groups import groups
 class TestGroups:
     def test_timed_groups_run_alone(self):
         assert {name for name, group in groups().items() if not group.alone} == {
+            "acrobot",
             "notebook",
             "ablations",
             "control",
