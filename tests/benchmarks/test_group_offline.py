@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import statistics
+
 from made_up_results import arms, told
 
 from benchmarks import lesson_code
@@ -17,6 +19,14 @@ def test_the_lessons_words_about_offline_methods_hold():
     assert max(returns["cloning"]) <= 1, "no clone does better than the early shift"
     dqn = found["DQN"].values()
     assert all(run["promised"] > run["worth"] for run in dqn), "DQN breaks its promise on every seed"
+    assert max(returns["DQN"] + returns["cloning the best tenth"]) == 0, "neither delivers anything"
+    assert sum(run["promised"] < run["worth"] for run in found["CQL"].values()) == 9, (
+        "on nine of ten less than it keeps"
+    )
+    middle = {name: statistics.median(each) for name, each in returns.items()}
+    assert 0.08 < 1 - statistics.mean(returns["CQL"]) / 10 < 0.12 and middle["IQL"] > middle["CQL"], "one start in ten"
+    seconds = {name: statistics.median(run["seconds"] for run in runs.values()) for name, runs in found.items()}
+    assert 2.2 < seconds["IQL"] / seconds["CQL"] < 2.8, "about two and a half times as long"
 
 
 def test_answers_are_computed(tmp_path):
