@@ -8,7 +8,7 @@
 #       - see DQN promise the impossible offline, and mend it with one term of your own
 #       - swap one loss for another while buffer, loop and judge stay the same
 #     prerequisites: PyTorch and lessons 03, 04, 05 and 07
-#     minutes: {reading: 50, exercises: 40, short: 25}
+#     minutes: {reading: 50, exercises: 35, short: 25}
 # ---
 
 # %% [markdown]
@@ -814,10 +814,10 @@ show_figure(figure, "; ".join(words) + f"; no driver can be worth more than {mos
 # %% [markdown]
 # To promise more than can follow is called **overestimation**. DQN's promise is above what anybody could reach, and
 # nothing came of it. In the end the promise of CQL lies below what its driving is worth (on the way it once lay above
-# it): that is what *conservative* means. Its term presses most where a command looks better than it was often recorded, as at the crossing.
+# it): that is what *conservative* means.
 #
 # It is a bargain, not a gift. With a larger $\alpha$ the promise sinks and the agent becomes a clone; with a smaller one
-# it becomes DQN. Here $\alpha$ was chosen by playing, on other seeds: offline, nobody would tell you.
+# it becomes DQN. Here $\alpha$ was chosen by playing, on the seeds 0 to 2: offline, nobody would tell you.
 #
 # ## Does it hold?
 #
@@ -859,8 +859,8 @@ show_figure(
 #
 # Read it seed by seed. *Cloning* never does better than the early shift, whose way it copies; the clone of the *best*
 # never delivers anything. *DQN* breaks its promise on every seed, and delivers nothing either. *CQL*, which is DQN and
-# one term, beats all of them on every seed, and on nine of ten promises less than it keeps. *IQL* delivers a little more often, and takes
-# about two and a half times as long as CQL; its settings were not searched.
+# one term, beats all of them on every seed, and on nine of ten promises less than it keeps.
+# *IQL* delivers a little more often, and takes about two and a half times as long as CQL; its settings were not searched.
 #
 # CQL is not perfect: from about one start in ten it does not reach the ramp.
 #
