@@ -1,8 +1,12 @@
 """Exercises of lesson 10."""
 
+import copy
+from functools import partial
+
 import torch
 
-from course_utils.exercises.exercise import Draw, Exercise, Mutant
+from course_utils.exercises import offline_exam
+from course_utils.exercises.exercise import Build, Draw, Exercise, Mutant
 
 
 def _visits(draw: Draw) -> dict:
@@ -88,6 +92,53 @@ def _differences(draw: Draw) -> dict:
 def _expectile_loss(difference, expectile):
     weight = torch.where(difference > 0, expectile, 1 - expectile)
     return (weight * difference**2).mean()
+
+
+def _offline(
+    record,
+    make_env,
+    used_seeds,
+    weight=1.0,
+    td_weight=1.0,
+    mask="terminated",
+    plays=False,
+    explores=False,
+    exam_seed=1_000,
+    whole=False,
+):
+    """A right answer of 10.6, in plain torch; its options are what can go wrong."""
+    from tensordict.nn import TensorDictSequential
+    from torchrl.data import Categorical
+    from torchrl.envs import ExplorationType, set_exploration_type
+    from torchrl.modules import MLP, EGreedyModule, QValueActor
+
+    network = MLP(in_features=record["observation"].shape[-1], out_features=2, num_cells=[32])
+    agent = QValueActor(network, in_keys=["observation"], spec=Categorical(2))
+    target = copy.deepcopy(network)
+    optimiser = torch.optim.Adam(network.parameters(), 1e-2)
+    following, action = record["next"], record["action"]
+    goes_on = ~following[mask] if mask else torch.ones_like(following["done"])
+    for update in range(400):
+        if plays and update == 200:
+            make_env(4, exam_seed).rollout(3)
+        values = network(record["observation"])
+        with torch.no_grad():
+            best = target(following["observation"]).max(1, keepdim=True).values
+            wanted = following["reward"] + 0.9 * best * goes_on
+        error = values.gather(1, action[:, None]) - wanted
+        loss = td_weight * (error**2).mean() + weight * _penalty(values, action)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        if update % 10 == 9:
+            target.load_state_dict(network.state_dict())
+    player = TensorDictSequential(agent, EGreedyModule(Categorical(2), 0.5, 0.5)) if explores else agent
+    kind = ExplorationType.RANDOM if explores else ExplorationType.DETERMINISTIC
+    with torch.no_grad(), set_exploration_type(kind):
+        rollout = make_env(20, exam_seed).rollout(12, player, break_when_any_done=False)
+    reward, done = rollout["next", "reward"].squeeze(-1), rollout["next", "done"].squeeze(-1)
+    first = torch.ones_like(done) if whole else done.cumsum(1) - done.int() == 0
+    return agent, (reward * first).sum(1)
 
 
 EXERCISES = [
@@ -528,6 +579,22 @@ EXERCISES = [
                 lambda returns, share: _kept(returns, min(1.0, (round(share * len(returns)) + 1) / len(returns))),
                 "You keep one too many. At least one means `max(1, count)`, not `count + 1`.",
             ),
+        ],
+    ),
+    Build(
+        number="10.6",
+        tests="Learned without playing, with a mask and a term that hold, and examined greedily on fresh seeds.",
+        reference=_offline,
+        examine=offline_exam.examine,
+        mutants=[
+            Mutant("plays first", partial(_offline, plays=True), offline_exam.PLAYED),
+            Mutant("no mask", partial(_offline, mask=""), offline_exam.NO_MASK),
+            Mutant("masks every end", partial(_offline, mask="done"), offline_exam.CLOCK),
+            Mutant("only clones", partial(_offline, td_weight=0.0), offline_exam.NO_REWARD),
+            Mutant("no term", partial(_offline, weight=0.0), offline_exam.NO_TERM),
+            Mutant("explores", partial(_offline, explores=True), offline_exam.EXPLORES),
+            Mutant("old seeds", partial(_offline, exam_seed=5), offline_exam.OLD_SEEDS),
+            Mutant("goes on after the end", partial(_offline, whole=True), offline_exam.WRONG_RETURNS),
         ],
     ),
 ]

@@ -65,17 +65,15 @@ CLAIMS = {
         assert by_hand_returns.mean() > -300, "an update without the loss learns, too"
     """,
     "10_offline_rl": """
-        assert exams["CQL"].mean() >= 475, "CQL solves it from a record that no good agent wrote"
-        assert exams["CQL without its term"].mean() >= 475 and settings.conservative > 0, "and not because of its term"
-        others = [exams[name].mean() for name in ["cloning", "cloning the best tenth", "DQN"]]
-        assert max(others) < 0.5 * exams["CQL"].mean(), "the others do not come near"
-        assert {"CQL", "CQL without its term"} <= set(ahead), "better than everyone who wrote the record"
-        assert exams["DQN"].mean() < 1.5 * teacher_return, "DQN stays where its teachers are"
-        ends = {name: list(noted.values())[-1] for name, noted in beliefs.items()}
-        assert all((values > 0).float().mean() > 0.5 for values in ends.values()), "both promise the impossible"
-        assert ends["CQL"].mean() > 100 * ends["DQN"].mean() > 0, "conservative is not modest"
-        assert agrees["cloning"][0] > max(agrees["DQN"][0], agrees["CQL"][0]), "a clone comes closest to the record"
-        assert agrees["CQL"][1] > agrees["cloning"][1] > agrees["DQN"][1], "and CQL to the best player"
+        reached = {name: returns.mean().item() for name, returns in exams.items()}
+        assert reached["early shift"] == 1 and reached["the shortest way"] == 10, "what the record and the map allow"
+        assert min(reached["CQL"], reached["IQL"]) > 7, "both drive a way that nobody ever drove"
+        assert max(reached["cloning"], reached["cloning the best tenth"]) <= 1, "cloning does not"
+        assert reached["DQN"] < 0.5, "nor DQN, which gets nowhere"
+        ends = {name: list(noted.values())[-1] for name, noted in promises.items()}
+        assert ends["DQN"] > 1.2 * worth["the shortest way"], "DQN promises what nobody can reach"
+        assert 0.5 * worth["CQL"] < ends["CQL"] < worth["CQL"], "CQL less than it keeps"
+        assert tried.all(1).sum() < 0.05 * tried.any(1).sum(), "nearly everywhere one command was tried"
     """,
     "11_memory_and_pixels": """
         assert exams["no memory"] < 100 and exams["memory"] >= 475, "a memory solves what nobody solves without"

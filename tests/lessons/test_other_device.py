@@ -107,10 +107,9 @@ def test_continuous_control(elsewhere, name):
 @pytest.mark.parametrize("method", ["cloning", "DQN", "CQL", "IQL"])
 def test_offline(elsewhere, method):
     space = run_code(offline.code(), seed=0)
-    space["settings"] = replace(space["settings"], part_frames=100, updates=2)
-    player = space["make_value_agent"]()
-    episodes = space["record"](player, 100, seed=0, epsilon=0.5)
-    space["learn"](method, space["for_learning"](episodes), 0)
+    space["settings"] = replace(space["settings"], early_runs=3, late_runs=2, updates=2)
+    agent = space["learn"](method, torch.cat(space["make_record"](0)), 0)
+    space["evaluate"](agent, 2, seed=1)
 
 
 def test_the_loop_of_memory_and_pixels(elsewhere):
