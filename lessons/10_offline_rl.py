@@ -860,7 +860,7 @@ show_figure(
 # Read it seed by seed. *Cloning* never does better than the early shift, whose way it copies; the clone of the *best*
 # never delivers anything. *DQN* breaks its promise on every seed, and delivers nothing either. *CQL*, which is DQN and
 # one term, beats all of them on every seed, and on nine of ten promises less than it keeps.
-# *IQL* delivers a little more often, and takes about two and a half times as long as CQL; its settings were not searched.
+# *IQL* delivers a little more often, and takes more than twice as long as CQL; its settings were not searched.
 #
 # CQL is not perfect: from about one start in ten it does not reach the ramp.
 #

@@ -26,7 +26,7 @@ def test_the_lessons_words_about_offline_methods_hold():
     middle = {name: statistics.median(each) for name, each in returns.items()}
     assert 0.08 < 1 - statistics.mean(returns["CQL"]) / 10 < 0.12 and middle["IQL"] > middle["CQL"], "one start in ten"
     seconds = {name: statistics.median(run["seconds"] for run in runs.values()) for name, runs in found.items()}
-    assert 2.2 < seconds["IQL"] / seconds["CQL"] < 2.8, "about two and a half times as long"
+    assert seconds["IQL"] > 2 * seconds["CQL"], "more than twice as long"
 
 
 def test_answers_are_computed(tmp_path):
