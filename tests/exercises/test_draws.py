@@ -35,6 +35,7 @@ FIXED = {
     "2.3": CARTPOLE,
     "2.4": CARTPOLE,
     "2.5": {2: "a goal in the plane", 3: "the colours", 4: "height and width of a picture"},
+    "4.6": CARTPOLE,
     "6.2": CARTPOLE,
     "6.3": {4: "what goes into the first layer"},
     "6.5": CARTPOLE,
