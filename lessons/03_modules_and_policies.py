@@ -442,7 +442,7 @@ print(f"exploration_type=DETERMINISTIC:   {share_drawn(exploration_type=DETERMIN
 # | `ProbabilisticActor` | draws | fixed action (`default_interaction_type`) | fixed action |
 # | exploration module | explores | **explores** | leaves the action alone |
 # | `rollout`, or calling the policy | as the rows above | as the rows above | as the rows above |
-# | `Collector` | `RANDOM` | **`RANDOM`** | **`RANDOM`**; only its own `exploration_type` counts |
+# | `Collector` | `RANDOM` | `RANDOM` | `RANDOM`; only its own `exploration_type` counts |
 #
 # ### Noise for real-valued actions
 # For real-valued actions the noise is *added*. `AdditiveGaussianModule` draws it anew on each step.

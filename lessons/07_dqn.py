@@ -922,7 +922,7 @@ check("7.4", double_target)
 # | how far ahead must it look? | 20 steps, $\gamma = 0.95$ | steps from a deed to its reward |
 # | what counts as solved? | 475 of 500 | `gymnasium.spec(task).reward_threshold`, before any run |
 #
-# Take **Acrobot**: two rods hang from a nail, a motor sits in the joint between them, and the tip is to
+# Take Acrobot: two rods hang from a nail, a motor sits in the joint between them, and the tip is to
 # be swung above a line. Every step costs 1 until then, after 500 steps the clock ends it. Random play
 # hardly ever gets there, so its reward says the same of nearly every step. The framing below pays for
 # height *gained* besides, which leads the way up. Solved is, by Gymnasium's own number, a mean of -100.

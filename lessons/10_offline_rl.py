@@ -26,7 +26,7 @@
 #
 # As always, the rule comes first:
 #
-# > **The exam** = 100 fresh starts in the west, played greedily, 60 commands each; what counts is the mean
+# > The exam = 100 fresh starts in the west, played greedily, 60 commands each; what counts is the mean
 # > return (10 if all reach the ramp). And because there is nobody to ask, **training never plays**: the
 # > number of updates is fixed in advance, and the last weights are examined, once.
 #
@@ -89,7 +89,7 @@ headings = [(1, 0), (0, 1), (-1, 0), (0, -1)]  # east, south, west, north: a tur
 cells = [(x, y) for y, row in enumerate(plan) for x, sign in enumerate(row) if sign != "#"]
 
 # %% [markdown]
-# A robot's **state** is its cell and its heading, so there are four states for each cell. Such a world is a few tables:
+# A robot's state is its cell and its heading, so there are four states for each cell. Such a world is a few tables:
 # where each command leads, what it pays to arrive, and what the robot sees (its place, and where it looks). A
 # robot that drives into a wall stays where it is.
 
@@ -124,6 +124,7 @@ from torchrl.data import Categorical, Composite, Unbounded
 from torchrl.envs import EnvBase
 
 
+# %%
 class Robots(EnvBase):
     def __init__(self, count, starts, seed):
         super().__init__(device=device, batch_size=[count])

@@ -1194,17 +1194,18 @@ class Recall(EnvBase):
     def _reset(self, tensordict):
         begins = torch.ones(self.batch_size, dtype=torch.bool)
         if tensordict is not None and "_reset" in tensordict:
-            begins = tensordict["_reset"].squeeze(-1)  # only the copies whose episode is over
+            begins = tensordict["_reset"].squeeze(-1)  # the copies whose episode is over
         self.sign = torch.where(begins, torch.randint(2, self.batch_size), self.sign)
         self.left = torch.where(begins, torch.randint(3, 11, self.batch_size), self.left)
         return show(self, begins)
 
     def _step(self, tensordict):
         self.left = self.left - 1
-        answer = torch.where(tensordict["action"] == self.sign, 1.0, -1.0)
-        self.answers += answer[self.left == 0].tolist()
-        nobody = torch.zeros(self.batch_size, dtype=torch.bool)
-        return show(self, nobody).set("reward", (answer * (self.left == 0)).unsqueeze(-1))
+        reward = torch.where(tensordict["action"] == self.sign, 1.0, -1.0) * (self.left == 0)
+        self.answers += reward[self.left == 0].tolist()
+        return show(self, begins=torch.zeros(self.batch_size).bool()).set(
+            "reward", reward.unsqueeze(-1)
+        )
 
 
 # %% tags=["look"]
@@ -1235,7 +1236,7 @@ for row in range(4):
 # learning from it. `cell` is a `torch.nn.GRUCell`, `head` a linear layer: `memory = cell(observation, memory)`, of shape
 # `[copies, cell.hidden_size]`, and `head(memory)` are the logits of two actions.
 #
-# 1. **Play** `steps` steps from `env.reset()` on. The memory begins with zeros; before each call of the cell it is cleared
+# 1. Play `steps` steps from `env.reset()` on. The memory begins with zeros; before each call of the cell it is cleared
 #    for the copies where `is_init` (shape `[copies, 1]`) is True, and carried for the others. Draw each action from
 #    `torch.distributions.Categorical(logits=...)`, shape `[copies]`, and keep its log-probability.
 #    `step, now = env.step_and_maybe_reset(now.set("action", action))` begins a new episode only where one is over.

@@ -1091,7 +1091,7 @@ check("14.6", study)
 # ```python
 # def real_looks(setting, seeds):
 #     whole = {name: round(setting[name]) for name in ["updates", "eps_frames"]}
-#     return looks(Settings(**{**setting, **whole}), seeds)
+#     return looks(Settings(**(setting | whole)), seeds)
 #
 # study(real_looks, ranges, search_seeds, fresh_seeds, 200)
 # ```
