@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from course_utils.exercises.exercise import Mutant
-from course_utils.exercises.ppo_update import LATE, ONCE, PLAIN_MEAN, SAID, TOO_LONG
+from course_utils.exercises.ppo_update import LATE, ONCE, PLAIN_MEAN, SAID, TOO_EARLY, TOO_LONG
 
 
 def shuffled(run: Any, frames: Any) -> Iterable[Any]:
@@ -200,6 +200,14 @@ def two_steps(run: Any, frames: Any) -> None:
             minimise(run, squared(run, part))
 
 
+def looks_before(run: Any, frames: Any) -> None:
+    for _ in range(run.epochs):
+        if too_far(run, frames):
+            break
+        for part in shuffled(run, frames):
+            minimise(run, clipped(run, part) + squared(run, part) - bonus(run, part))
+
+
 def plain_mean(run: Any, frames: Any) -> bool:
     with torch.no_grad():
         return bool(-ratio_of(run, frames).log().mean() > run.max_kl)
@@ -279,5 +287,6 @@ MUTANTS = [
     Mutant("cut off", build(learn=cut_off), "Each number of the gradient is cut off on its own, which bends it."),
     Mutant("never stops", build(stop=lambda run, frames: False), "and another epoch followed. Stop there."),
     Mutant("stops within an epoch", stops_within, "Your update stopped in the middle of epoch"),
+    Mutant("looks before the epoch", looks_before, TOO_EARLY),
     Mutant("mean of the logarithms", build(stop=plain_mean), PLAIN_MEAN),
 ]

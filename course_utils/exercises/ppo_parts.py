@@ -76,6 +76,7 @@ class Watched:
     start: torch.Tensor
     end: torch.Tensor
     left: torch.Tensor  # the gradient that stands in the weights afterwards
+    rate: float
     networks: tuple[torch.nn.Module, torch.nn.Module]  # copies for looking into, whose weights may be set
 
     def asked(self, weights: torch.Tensor, part: Any) -> tuple[torch.Tensor, torch.Tensor]:
@@ -162,11 +163,20 @@ def watch(update: Callable[[Any, Any], Any], run: SimpleNamespace, frames: Any) 
     """One update of these frames, on these parts."""
     kept, optimiser = SimpleNamespace(**vars(run)), run.optimiser
     networks = tuple(without_hooks(module) for module in (scores(run), run.critic.module))
-    given, start = frames.clone(), flat(optimiser.weights)
+    given, start, rate = frames.clone(), flat(optimiser.weights), optimiser.defaults["lr"]
     update(run, frames)
     left = [torch.zeros_like(weight) if weight.grad is None else weight.grad for weight in optimiser.weights]
     return Watched(
-        kept, given, frames, optimiser.notes, optimiser.noted, start, flat(optimiser.weights), flat(left), networks
+        run=kept,
+        frames=given,
+        now=frames,
+        notes=optimiser.notes,
+        steps=optimiser.noted,
+        start=start,
+        end=flat(optimiser.weights),
+        left=flat(left),
+        rate=rate,
+        networks=networks,
     )
 
 
@@ -179,12 +189,13 @@ def without_hooks(network: torch.nn.Module) -> torch.nn.Module:
 def rows_of(watched: Watched) -> Iterator[torch.Tensor | None]:
     """For each step the places of the frames it is about, -1 for something else; None where the actor was not asked.
 
-    An actor can be asked about all frames besides, for the KL; the frames of a step are the fewest it was asked about.
+    An actor can be asked about all frames besides, for the KL; a step's frames are the last few it was asked about.
     """
     observations = watched.frames["observation"]
     for step in watched.steps:
         if not step.asked:
             yield None
             continue
-        same = (min(step.asked, key=len)[:, None] == observations).all(-1)
+        few = [asked for asked in step.asked if len(asked) <= MINIBATCH]
+        same = ((few or step.asked)[-1][:, None] == observations).all(-1)
         yield torch.where(same.any(-1), same.int().argmax(-1), -1)

@@ -74,6 +74,9 @@ def about_moving(watched: Watched) -> str:
     ends = [*(step.before for step in watched.steps[1:]), watched.end]
     if any(not torch.equal(step.after, following) for step, following in zip(watched.steps, ends, strict=True)):
         return "Weights have moved between two steps of `run.optimiser`. Nothing but its steps should move them."
+    step = watched.steps[0]
+    if not alike(step.before - step.after, watched.rate * step.gradient):
+        return "The first step did not go as far as the optimiser's learning rate says. Leave its settings as they are."
     return ""
 
 
@@ -122,7 +125,7 @@ def about_epoch(number: int, used: int, sizes: list[int]) -> str:
     return ""
 
 
-ONCE = "In an epoch each frame comes once: shuffle, do not draw anew."
+ONCE = "In an epoch each frame comes once before any comes again."
 
 
 def epochs_of(watched: Watched) -> list[list[torch.Tensor]]:
@@ -200,8 +203,8 @@ def about_way(watched: Watched, number: int, wanted: torch.Tensor) -> str:
     want_actor, want_critic = watched.parts(wanted)
     if both_alike(watched, step.gradient, -wanted):
         return "Your update goes *up* the loss."
-    factor, parallel, _ = compare(step.gradient, wanted)
-    if parallel:
+    factor, _, _ = compare(step.gradient, wanted)
+    if both_alike(watched, step.gradient, factor * wanted):
         return (
             f"The gradient of step {number} is {factor:.2g} times that of the loss that the text describes. "
             "(`run.max_norm` was so large that there was nothing to shorten.)"
@@ -441,6 +444,8 @@ def rehearse(run: Any, frames: Any) -> None:
 
 
 def about_epochs(watched: Watched) -> str:
+    if not watched.steps:
+        return TOO_EARLY
     nameless = any(rows is None for rows in rows_of(watched))
     words = about_moving(watched) or (about_frames(watched) if nameless else "")
     if words:
@@ -467,6 +472,7 @@ def about_epochs(watched: Watched) -> str:
     return f"{seen(made, far, limit)}, and your update stopped, of {last} epochs. Go on until it is above.{other}"
 
 
+TOO_EARLY = "The KL was above `run.max_kl` from the beginning, and your update made no step. Look *after* each epoch."
 PLAIN_MEAN = "(Is yours the mean of log old - log new, which can be below 0? The estimate of exercise 8.4 is meant.)"
 
 
