@@ -5,7 +5,9 @@ import math
 import torch
 from torch.distributions import Normal
 
-from course_utils.exercises.exercise import Draw, Exercise, Mutant
+from course_utils.exercises.exercise import Build, Draw, Exercise, Mutant
+from course_utils.exercises.ppo_mutants import MUTANTS, build
+from course_utils.exercises.ppo_update import examine
 
 
 def _rows(draw: Draw) -> dict:
@@ -673,5 +675,12 @@ EXERCISES = [
                 "You ask the bell curve about tanh(u). Find u again first: `torch.atanh(action / limit)`.",
             ),
         ],
+    ),
+    Build(
+        number="8.6",
+        tests="Each epoch used each frame once, each step went down PPO's loss, and the KL ended it in time.",
+        reference=build(),
+        examine=examine,
+        mutants=MUTANTS,
     ),
 ]

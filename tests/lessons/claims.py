@@ -53,6 +53,7 @@ CLAIMS = {
         assert first["too large"]["clip_fraction"] > 0.9 and first["too large"]["kl_approx"] > 1
         assert first["too large"]["entropy"] < 0.05 < 0.6 < first["as above"]["entropy"] < first["too small"]["entropy"]
         assert max(readings["kl_approx"] for readings in log) > 0.03, "and nothing broke"
+        assert before.mean() < 50 and after.mean() >= 400, "an update without the loss learns, too"
     """,
     "09_continuous_control": """
         assert all(exam(run).mean() >= -200 for run in runs.values()), "both live runs are solved"
