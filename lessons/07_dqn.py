@@ -947,6 +947,7 @@ class PayForHeight(Transform):
         return -cos1 - (cos1 * cos2 - sin1 * sin2)
 
 
+# %% id="07-acrobots" tags=["look"]
 def make_acrobots(count, seed):
     autoreset = {"autoreset_mode": AutoresetMode.SAME_STEP}
     copies = gym.make_vec("Acrobot-v1", count, "sync", vector_kwargs=autoreset)

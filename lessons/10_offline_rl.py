@@ -343,6 +343,7 @@ late = torch.cat(
         for episode, pays in zip(episodes, returns, strict=True)
     ]
 )
+# %% tags=["look"]
 figure, axes = plt.subplots(figsize=(6, 3.6))
 for shift, rows, shade in [
     ("early shift, pays 1", ~late, "C0"),
@@ -829,6 +830,12 @@ show_figure(figure, "; ".join(words) + f"; no driver can be worth more than {mos
 from course_utils import load_results
 
 runs = load_results("10_offline_rl")["runs"]["offline"]
+{
+    name: round(sum(run["test_return"] for run in found.values()) / len(found), 1)
+    for name, found in runs.items()
+}
+
+# %% tags=["look"]
 figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.6))
 for row, found in enumerate(runs.values()):
     left.scatter(

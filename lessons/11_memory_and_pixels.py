@@ -449,8 +449,9 @@ def steps_that_matter(recurrent):
     return (gradient[0] != 0).any(-1).tolist()
 
 
-for recurrent in [True, False]:
-    marks = "".join("█" if matters else "·" for matters in steps_that_matter(recurrent))
+reach = {recurrent: steps_that_matter(recurrent) for recurrent in [True, False]}
+for recurrent, steps in reach.items():
+    marks = "".join("█" if matters else "·" for matters in steps)
     print(f"recurrent mode {'on ' if recurrent else 'off'}: {marks}")
 
 # %% [markdown]
@@ -1192,9 +1193,7 @@ class Recall(EnvBase):
         torch.manual_seed(seed)
 
     def _reset(self, tensordict):
-        begins = torch.ones(self.batch_size, dtype=torch.bool)
-        if tensordict is not None and "_reset" in tensordict:
-            begins = tensordict["_reset"].squeeze(-1)  # the copies whose episode is over
+        begins = beginning(self, tensordict)
         self.sign = torch.where(begins, torch.randint(2, self.batch_size), self.sign)
         self.left = torch.where(begins, torch.randint(3, 11, self.batch_size), self.left)
         return show(self, begins)
@@ -1209,6 +1208,12 @@ class Recall(EnvBase):
 
 
 # %% tags=["look"]
+def beginning(game, tensordict):
+    if tensordict is None or "_reset" not in tensordict:
+        return torch.ones(game.batch_size, dtype=torch.bool)
+    return tensordict["_reset"].squeeze(-1)  # the copies whose episode is over
+
+
 def show(game, begins):
     sign = torch.where(begins, 2.0 * game.sign - 1, 0.0)
     light, over = (game.left == 1).float(), (game.left == 0).unsqueeze(-1)

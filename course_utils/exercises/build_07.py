@@ -194,6 +194,11 @@ def _wrong(agent: Any, task: Task) -> list[int]:
     return [place + 1 for place, missed in enumerate(wrong.tolist()) if missed]
 
 
+def _missed(train_on: Callable, task: Task, seed: int) -> list[int]:
+    """The states in which an agent from another seed is wrong, too: one run of a right loop may be unlucky."""
+    return _wrong(_train(train_on, task, seed + 1)[0], task)
+
+
 def examine(train_on: Callable, draw: Draw) -> str:
     """Three small worlds: one to be learned at all, one with a clock, one for the short-sighted; then the seeds."""
     seed = int(draw.integers(0, 1000, 1))
@@ -203,15 +208,15 @@ def examine(train_on: Callable, draw: Draw) -> str:
         return wrong
     if len({tuple(_chosen(agent, task).tolist()) for _ in range(8)}) > 1:
         return EXPLORES
-    if cells := _wrong(agent, task):
+    if _wrong(agent, task) and (cells := _missed(train_on, task, seed)):
         return LEARNED_NOTHING.format(cells=cells, gamma=task.gamma)
     task = _clock(draw)
     agent, wrong = _train(train_on, task, seed)
-    if wrong or _wrong(agent, task):
+    if wrong or _wrong(agent, task) and _missed(train_on, task, seed):
         return wrong or CLOCK
     task = _corridor(draw, gamma=0.2)
     agent, wrong = _train(train_on, task, seed)
-    if wrong or (cells := _wrong(agent, task)):
+    if wrong or _wrong(agent, task) and (cells := _missed(train_on, task, seed)):
         return wrong or GAMMA.format(cells=cells)
     return _seeds(train_on, _task(task.table, torch.tensor(task.scale), task.gamma, frames=512), seed)
 

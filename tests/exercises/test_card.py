@@ -56,7 +56,7 @@ def test_the_name_of_an_error_is_escaped():
 def test_the_number_may_be_a_number():
     assert check(0.1, lambda returns: returns.mean() >= 475).status == "correct"
     assert check(["0.1"], 1).feedback == "There is no exercise \"['0.1']\"; lesson ['0 has: none."
-    assert check(7.9, 1).feedback.endswith('has: "7.1", "7.2", "7.3", "7.4".')
+    assert check(7.9, 1).feedback.endswith('has: "7.1", "7.2", "7.3", "7.4", "7.5".')
 
 
 ANSWER = "from course_utils import check\nresult = check('0.1', lambda returns: returns.mean() >= 475)\nprint(result)"

@@ -83,7 +83,7 @@ CLAIMS = {
         assert catches[1] < 85 and catches[2] >= 95, "two looks solve what one does not"
         assert saved[1][2] > 95 > 70 > max(saved[1][0], saved[1][4]), "one look suffices for a ball without drift"
         assert share < catches[2] - 20, "and the frame before is used"
-        assert steps_that_matter(True) == [True] * 9 and steps_that_matter(False) == [False] * 8 + [True]
+        assert reach == {True: [True] * 9, False: [False] * 8 + [True]}, "gradients go back where the mode is on"
         assert abs(remembered[0]) < 0.4 and sum(remembered[-10:]) / 10 > 0.95, "a memory carries the sign to the end"
     """,
     "12_scaling_out": """
@@ -102,9 +102,6 @@ CLAIMS = {
         assert len(seen) == 80 and statistics.mean(seen) < 4, "from frames a little old"
         assert copied[:8] == list(range(8)), "copies age until something is sent"
         assert statistics.mean(copied) > statistics.mean(shared) + 1, "and shared weights do not"
-        run = build(seed)
-        mine = SmallCollector(make_env(seed), run.player, batch_frames, 32 * batch_frames)
-        assert lags_of(mine, run, 32, send_every=8) == 4 * list(range(8)), "a collector of one's own takes their place"
     """,
     "13_choosing_a_library": """
         lengths = {library: len(lines_of(library, "dqn")) for library in libraries}
@@ -126,8 +123,6 @@ CLAIMS = {
         assert max(true.values()) > true[20] + 10, "and three settings are too few to choose from"
         assert min(worth[arm].min() for arm in searches) > worth["first guess"].max(), "tuning paid, ten times of ten"
         assert min(won) > 30, "no stored winner has few updates"
-        winner, estimate = study(easy_looks, easy_ranges, search_seeds, fresh_seeds, 1_200)
-        assert winner.keys() == easy_ranges.keys() and 150 < estimate < 300, "a study of one's own finds something"
         assert front.sum() >= 1 and reached[front].max() == claim, "the best is on the front, whatever it costs"
     """,
 }
