@@ -19,6 +19,7 @@ from torchrl.modules import MLP, EGreedyModule, QValueActor
 from course_utils.exercises.catalogue import exercises_of
 from course_utils.exercises.drawn import endings, mixed, rollout, whole
 from course_utils.exercises.exercise import Draw, Exercise
+from course_utils.exercises.grids import COPIES, play
 from course_utils.exercises.probing import numbers, tensors
 
 DRAWN = [
@@ -134,3 +135,11 @@ class TestProbes:
         for nothing in (None, object()):
             with pytest.raises((TypeError, RuntimeError)):
                 numbers(nothing, {})
+
+
+@pytest.mark.parametrize("copies", [1, COPIES])
+def test_whoever_plays_a_grid_reaches_its_goal(copies):
+    """By chance alone a single copy may never get there, and a right grid would be told that it does not end."""
+    grid = exercises_of("01")["1.6"].reference
+    homes = [int(play(grid(copies, 5), Draw(seed)).terminated.any(0).sum()) for seed in range(100)]
+    assert min(homes) >= 1
