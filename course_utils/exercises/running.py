@@ -11,7 +11,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from types import CodeType, FrameType
 from typing import Any
@@ -103,38 +103,40 @@ def limited(work: Callable[[], Any], answer: Any, seconds: float) -> Success | F
     outcome: list[Success | Failure] = []
 
     def run() -> None:
-        try:
-            outcome.append(Success(work()))
-        except OutOfTime:
-            pass
-        except BaseException as error:  # whatever the learner's code raises, SystemExit too, becomes a sentence
-            outcome.append(Failure(describe_error(answer, error)))
+        with suppress(OutOfTime):  # it may arrive in the handler, too
+            try:
+                outcome.append(Success(work()))
+            except OutOfTime:
+                pass
+            except BaseException as error:  # whatever the learner's code raises, SystemExit too, becomes a sentence
+                outcome.append(Failure(describe_error(answer, error)))
 
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
     try:
-        wait_for(thread, seconds)
+        ended = wait_for(thread, seconds)
     finally:
         stop(thread)
-    if outcome:
+    # An error of a thread that was stopped may come of the stop, raised by code that closes what it had opened.
+    if outcome and (ended or isinstance(outcome[0], Success)):
         return outcome[0]
     return Failure(f"Your {kind_of(answer)} was cut off after {seconds:g} seconds. Is there a loop that never ends?")
 
 
-def wait_for(thread: threading.Thread, seconds: float) -> None:
-    """Return when the thread has ended, or has used up its time."""
+def wait_for(thread: threading.Thread, seconds: float) -> bool:
+    """Return when the thread has ended, or has used up its time: has it ended?"""
     began, imported, last = time.monotonic(), 0.0, time.monotonic()
     while True:
         thread.join(0.05)
         if not thread.is_alive():
-            return
+            return True
         now = time.monotonic()
         if is_importing(sys._current_frames().get(thread.ident)) and imported < IMPORTING:
             imported += now - last
         last = now
         waited = now - began - imported
         if waited > seconds and (waited > WAITING * seconds or processor_time(thread, waited) > seconds):
-            return
+            return False
 
 
 def is_importing(frame: FrameType | None) -> bool:

@@ -96,7 +96,34 @@ def forever_catching(x):
             pass
 
 
-@pytest.mark.parametrize("answer", [forever, forever_appending, forever_catching])
+class Closing:
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        raise RuntimeError("half closed")
+
+
+def forever_in_what_fails_to_close(x):
+    with Closing():
+        while True:
+            pass
+
+
+class Endless(Exception):
+    def __str__(self):
+        while True:
+            pass
+
+
+def forever_telling_its_error(x):
+    raise Endless
+
+
+FOREVER = [forever, forever_appending, forever_catching, forever_in_what_fails_to_close, forever_telling_its_error]
+
+
+@pytest.mark.parametrize("answer", FOREVER)
 def test_an_endless_loop_ends_in_silence(answer, impatient, capfd):
     status, words = judge(SIMPLE, answer)
     assert status == "could not run" and "never ends" in words
