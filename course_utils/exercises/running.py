@@ -11,7 +11,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import CodeType, FrameType
 from typing import Any
@@ -28,12 +28,11 @@ WAITING = 3  # an answer that sleeps, or waits for something, is cut off after s
 IMPORTING = 60.0  # a first `import torchrl` on a busy machine takes longer than any answer
 
 
-class OutOfTime(SystemExit):
+class OutOfTime(BaseException):
     """Raised inside an answer that runs too long.
 
-    Not an Exception, so that `except Exception` does not catch it; a SystemExit, because that is what a thread may end
-    with in silence, should it arrive a moment late. It is made in the thread that it ends; there it asks Python to call
-    `again` at the next line, so that a bare `except:` that caught it is left at once, too.
+    Not an Exception, so that `except Exception` does not catch it. It is made in the thread that it ends; there it asks
+    Python to call `again` at the next line, so that a bare `except:` that caught it is left at once, too.
     """
 
     def __init__(self) -> None:
@@ -103,24 +102,35 @@ def limited(work: Callable[[], Any], answer: Any, seconds: float) -> Success | F
     outcome: list[Success | Failure] = []
 
     def run() -> None:
-        with suppress(OutOfTime):  # it may arrive in the handler, too
-            try:
-                outcome.append(Success(work()))
-            except OutOfTime:
-                pass
-            except BaseException as error:  # whatever the learner's code raises, SystemExit too, becomes a sentence
-                outcome.append(Failure(describe_error(answer, error)))
+        try:
+            outcome.append(Success(work()))
+        except OutOfTime:
+            pass
+        except BaseException as error:  # whatever the learner's code raises, SystemExit too, becomes a sentence
+            outcome.append(Failure(describe_error(answer, error)))
 
     thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    try:
-        ended = wait_for(thread, seconds)
-    finally:
-        stop(thread)
+    with silent_when_out_of_time():
+        thread.start()
+        try:
+            ended = wait_for(thread, seconds)
+        finally:
+            stop(thread)
     # An error of a thread that was stopped may come of the stop, raised by code that closes what it had opened.
     if outcome and (ended or isinstance(outcome[0], Success)):
         return outcome[0]
     return Failure(f"Your {kind_of(answer)} was cut off after {seconds:g} seconds. Is there a loop that never ends?")
+
+
+@contextmanager
+def silent_when_out_of_time() -> Iterator[None]:
+    """Print nothing about a thread that ends with `OutOfTime`, which can arrive where nothing catches it."""
+    hook = threading.excepthook
+    threading.excepthook = lambda args: None if args.exc_type is OutOfTime else hook(args)
+    try:
+        yield
+    finally:
+        threading.excepthook = hook
 
 
 def wait_for(thread: threading.Thread, seconds: float) -> bool:
