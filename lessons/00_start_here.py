@@ -7,7 +7,7 @@
 #       - run a notebook, watch a first agent, and solve a first exercise
 #       - find your way through the lessons, and get help when you are stuck
 #     prerequisites: Python, and PyTorch as far as training a small network
-#     minutes: {reading: 7, exercises: 3}
+#     minutes: {reading: 8, exercises: 3}
 # ---
 
 # %% [markdown]
@@ -24,12 +24,17 @@ diagnose()
 # %% [markdown]
 # This report is the course's *doctor*. Each line is *ok*, a *warning* (the course goes on without
 # it) or a *problem* (mend it first: the line names the command). Some time later, when something
-# behaves oddly, run this cell again, or `python -m course_utils doctor` in a terminal.
+# behaves oddly, run this cell again, or, in a terminal in the course's folder,
+# `.venv/bin/python -m course_utils doctor`.
 #
 # ## What you will build  (about 2 min to here)
 #
-# Reinforcement learning is about agents that act. Here is one that has learned nothing yet: it
-# pushes the cart left or right at random, and the pole falls.
+# Reinforcement learning is about agents that act. After each action the world answers with what is
+# seen now, an **observation**, and with a number that says how good this was, the **reward**. From a
+# start to an end is an **episode**; the rule by which the agent chooses is its **policy**.
+#
+# Here is an agent that has learned nothing yet: it pushes the cart left or right at random, and the
+# pole falls.
 
 # %%
 from course_utils import record_episode, show_video
@@ -38,16 +43,17 @@ random_episode = record_episode("CartPole-v1", seed=3)
 show_video(random_episode, "Random actions")
 
 # %% [markdown]
-# In lesson 07 your own agent will keep the pole up for 500 steps, and you will prove it. On the
-# way everything travels in one container, the *TensorDict*: a dictionary of tensors that share
-# their leading dimensions, the *batch size*. This is what an environment of TorchRL answers when
-# it is reset:
+# In lesson 07 your own agent will keep the pole up for 500 steps, and you will prove it. (Each step
+# pays 1, and at 500 CartPole stops the clock: more cannot be had.) On the way everything travels in
+# one container, the **TensorDict**: a dictionary of tensors that share their leading dimensions, the
+# **batch size**. This is what an environment of TorchRL answers when it is reset:
 
 # %%
 from torchrl.envs import GymEnv
 
 env = GymEnv("CartPole-v1")
-env.reset(seed=0)
+env.set_seed(0)
+env.reset()
 
 # %% [markdown]
 # An `observation` of four numbers (where the cart is, how fast it moves, how far the pole leans,
@@ -55,15 +61,15 @@ env.reset(seed=0)
 # `done` (either). One environment has no batch, so `batch_size` is empty; with 16 copies it would
 # be `[16]`.
 #
-# ## The map  (about 4 min to here)
+# ## The map  (about 5 min to here)
 #
 # {{course map}}
 #
-# The minutes are for reading and exercises. The computer needs about one: each lesson runs from
-# top to bottom, also with no exercise solved. Take the lessons in order, or start where you like;
-# each one says what it needs.
+# The minutes are for reading and exercises. The computer needs one to three: each lesson runs from
+# top to bottom, also with no exercise solved. Take 00 to 07 in order: each builds on those before.
+# From 08 on choose freely.
 #
-# ## How exercises work  (about 5 min to here)
+# ## How exercises work  (about 6 min to here)
 #
 # An exercise is a cell with a gap, `...`. Fill the gap, run the cell, read the answer:
 #
@@ -73,16 +79,16 @@ env.reset(seed=0)
 # | ✔ correct | your code does what is asked, however you wrote it |
 # | ✎ not yet | it runs, but does something else; the sentence says what |
 # | ⚠ could not run | your code raised an error; you see it with your line |
+# | ▸ this is the course's solution | you ran the folded solution; it does not count |
 #
 # Your code is compared with the right answer on fresh random inputs, each time anew. Nobody else
 # sees it. Below each exercise lies a folded solution: in JupyterLab click the bar with the three
-# dots. If you run all cells at once, the solutions run too and say what they are; your own answer is
-# the one above.
+# dots. If you run all cells at once, the solutions run too; your own answer is the one above.
 
 # %% [markdown]
 # ### Exercise 0.1: when is it solved?  (3 min)
-# The *return* of an episode is the sum of its rewards. This course calls CartPole solved when the
-# **mean** return over many episodes is **at least 475**. Write `solved(returns)`: it gets a tensor
+# The **return** of an episode is the sum of its rewards. This course calls CartPole solved when the
+# **mean** return over many episodes is **at least 475** of the 500 that are possible. Write `solved(returns)`: it gets a tensor
 # of returns, one per episode, and answers True or False. Leave the gap first and run the cell,
 # then try `return returns.max() >= 475`, then the right one.
 # <details><summary>Hint</summary>A tensor knows its <code>mean()</code>.</details>
@@ -124,11 +130,12 @@ show_progress()
 # - **You broke your copy**: rename your notebook; the next `make lab` (the command that
 #   starts the course on your own machine) puts a fresh one beside it. On Colab, open the lesson
 #   again from where you had it.
-# - **You are on Colab**: {{colab}} What is newer there is tried
-#   by the first cell, which says what came of it.
+# - **You are on Colab**: what Colab brings along changes. {{colab}} What is newer than that, the first
+#   cell tries, and says what came of it.
 # - **Something on the machine is missing**: `diagnose()`, above.
 # - **A word is new**: the glossary, linked at the top of each lesson.
-# - **None of this helps**: open an issue in the course's repository, with the output of `diagnose()`.
+# - **None of this helps**: ask whoever gave you the course, or open an issue in the repository you
+#   have it from. Send the output of `diagnose()` along.
 #
 # ## What you can do now
 # You can run cells, read the doctor's report and check an exercise. That is enough to begin.

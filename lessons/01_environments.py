@@ -9,7 +9,7 @@
 #       - play many copies at once, and choose the quickest way by measuring
 #       - build an environment of your own, and have it checked (1.6)
 #     prerequisites: PyTorch, and lesson 00
-#     minutes: {reading: 45, exercises: 31, short: 25}
+#     minutes: {reading: 59, exercises: 31, short: 29}
 # ---
 
 # %% [markdown]
@@ -25,11 +25,11 @@ from course_utils import record_episode, show_video
 show_video(record_episode("Pendulum-v1", seed=1), "A random agent")
 
 # %% [markdown]
-# See, act, get a reward, see again: an *environment* is whatever answers in this loop. To TorchRL
+# See, act, get a reward, see again: an **environment** is whatever answers in this loop. To TorchRL
 # it is an object that reads and writes tensordicts. `GymEnv` makes one from any Gymnasium
 # environment.
 #
-# ## Reset, act, step  (about 3 min to here)
+# ## Reset, act, step  (about 2 min to here)
 #
 # `reset` starts an episode and writes what is seen first. The pendulum's observation is three
 # numbers: cosine and sine of its angle (upright: 1 and 0), and how fast it turns.
@@ -61,8 +61,9 @@ td
 
 # %% [markdown]
 # All that `step` wrote lies under `next`: the new observation, the reward of this action, and the
-# flags. What was there before has stayed. This layout is the *TorchRL Episode Data* format, TED.
-# Here it is drawn. The next two cells define the drawing: run them, but you need not read them.
+# flags. What was there before has stayed. The reward and each flag have shape `[1]`: a single number
+# keeps a dimension of its own. This layout is the *TorchRL Episode Data* format, **TED**. Here it is
+# drawn. The next two cells define the drawing: run them, but you need not read them.
 
 # %%
 import matplotlib.pyplot as plt
@@ -155,7 +156,8 @@ for _ in range(5):
 
 # %% [markdown]
 # The cosine changes from line to line, and the reward with it: each root now shows what was
-# seen last. The random agent does not look at it; yours soon will.
+# seen last. The random agent does not look at it; yours soon will. A **policy**, the rule by which an
+# agent chooses, is any function that writes `action` into a tensordict.
 #
 # ### Exercise 1.1: your own loop  (4 min)
 # Write `watch(env, policy, steps)`. It resets `env` and plays `steps` steps. `policy(td)` writes
@@ -192,7 +194,7 @@ def watch(env, policy, steps):
 check("1.1", watch)
 
 # %% [markdown]
-# ## A rollout is a stack of steps  (about 17 min to here)
+# ## A rollout is a stack of steps  (about 15 min to here)
 #
 # `rollout` is that loop ready-made. Without a policy it acts at random, and it stacks the steps:
 
@@ -208,7 +210,7 @@ draw_ted(
 # %% [markdown]
 # Follow a dashed arrow: the observation under `next` stands again at the root of the following
 # step. Each step is complete in itself, so steps can be shuffled later without losing anything.
-# Steps that follow one another without a gap, as these do, are a *trajectory*.
+# Steps that follow one another without a gap, as these do, are a **trajectory**.
 #
 # What is `rollout[3]`? Decide, then run.
 
@@ -220,9 +222,9 @@ print(
 
 # %% [markdown]
 # It has no time dimension left. `rollout[3]` is the *fourth step* of this one trajectory, not a
-# trajectory, and certainly not the third of several: here there is only one.
+# trajectory, let alone the fourth of several: here there is only one.
 #
-# ## Why did it end?  (about 21 min to here)
+# ## Why did it end?  (about 17 min to here)
 #
 # Three flags speak about endings, and they are not the same:
 #
@@ -258,7 +260,8 @@ show_figure(
 )
 
 # %% [markdown]
-# At each cross the pole leaned too far. At each square it still stood: only our clock ran out.
+# At each cross the pole leaned too far. At each square it still stood: only our clock ran out. (The
+# jump after each mark is the reset.)
 # Whoever learns from this data must not treat both alike. After a fall nothing follows, after the
 # clock much would have. Lesson 04 comes back to it.
 #
@@ -302,11 +305,11 @@ def endings(rollout):
 check("1.2", endings)
 
 # %% [markdown]
-# ## Specs: what goes in, what comes out  (about 30 min to here)
+# ## Specs: what goes in, what comes out  (about 24 min to here)
 #
-# Before any step, an environment says what its entries look like. Such a promise is a *spec*:
-# shape, type and allowed values. An environment may have several observations or flags, so we pick
-# those by name.
+# Before any step, an environment says what its entries look like. Such a promise is a **spec**:
+# shape, type and allowed values. `action_spec` and `reward_spec` answer with the one spec there is;
+# `observation_spec`, and all that begin with `full_`, with a dictionary from which we pick by name.
 
 # %% tags=["nbval-check-output"]
 specs = {
@@ -319,8 +322,9 @@ for name, spec in specs.items():
     print(f"{name:12} {type(spec).__name__:20} {list(spec.shape)}  {spec.dtype}")
 
 # %% [markdown]
-# Four real numbers within bounds come out, with a reward without bounds and a flag. In goes a
-# `OneHot` of length 2. A spec is also useful in itself: it can draw a value and test one.
+# Four real numbers within bounds come out, with a reward without bounds and a flag (a `Categorical`
+# of type bool). In goes a `OneHot` of length 2. A spec is also useful in itself: it can draw a value
+# and test one.
 
 # %%
 torque = env.action_spec
@@ -351,9 +355,10 @@ print("does its spec allow it?", bool(one_hot.action_spec.is_in(torch.tensor(1))
 
 # %% [markdown]
 # No error: the lone number is read as a vector whose largest entry is number 0, so the cart goes
-# *left*. An agent that makes this mistake pushes one way forever. When in doubt, ask `is_in`.
+# *left*. An agent that makes this mistake pushes one way forever. When in doubt, ask `is_in`. The
+# remedy: one encoding throughout, be it one-hot or `GymEnv(..., categorical_action_encoding=True)`.
 #
-# ## Transforms: change what passes  (about 35 min to here)
+# ## Transforms: change what passes  (about 28 min to here)
 #
 # A `TransformedEnv` is an environment with something in front of it. `StepCounter` counts steps
 # (and is a clock, given `max_steps`), `RewardSum` adds up the rewards of the running episode, and
@@ -404,34 +409,6 @@ for name, env, action in [("plain", plain, 1.0), ("scaled", scaled, 0.5)]:
 # The tensordict keeps what the agent said. `Compose` calls its transforms first to last on what
 # comes out, and last to first on what goes in: the last one stands nearest to the agent.
 #
-# Networks like inputs of mean 0 and spread 1. `ObservationNorm` measures both on random play, once
-# (`init_stats`), and then removes them. `standard_normal=True` means: subtract the mean, divide by
-# the standard deviation.
-
-# %%
-from torchrl.envs import ObservationNorm
-
-torch.manual_seed(0)
-norm = ObservationNorm(in_keys=["observation"], out_keys=["normal"], standard_normal=True)
-env = TransformedEnv(GymEnv("Pendulum-v1"), norm)
-env.set_seed(0)
-norm.init_stats(num_iter=2_000)
-rollout = env.rollout(1_000, break_when_any_done=False)
-
-figure, axes = plt.subplots(1, 2, figsize=(8, 3), sharey=True)
-names = ["cosine", "sine", "speed"]
-for ax, key in zip(axes, ["observation", "normal"], strict=True):
-    ax.boxplot(rollout[key].numpy(), tick_labels=names, whis=(0, 100))
-    ax.set(title=key)
-raw, normal = (rollout[key].std(0).tolist() for key in ["observation", "normal"])
-spread = ", ".join(f"{n} {a:.1f} to {b:.1f}" for n, a, b in zip(names, raw, normal, strict=True))
-show_figure(figure, f"Box plots before and after. The standard deviations change: {spread}.")
-
-# %% [markdown]
-# On the left the speed dwarfs the rest, on the right all three are of about one size. The mean
-# and spread were measured on earlier play, so new data comes out near 0 and 1, not exactly. With
-# `out_keys` we kept both versions; without it the observation is replaced.
-#
 # ### Exercise 1.3: scaled, but honestly counted  (4 min)
 # `RewardScaling(loc, scale)` turns each reward $r$ into `scale` $\cdot r$ + `loc`. Write
 # `build(limit, factor)`: a Pendulum whose episodes are truncated after `limit` steps and whose
@@ -461,7 +438,37 @@ def build(limit, factor):
 check("1.3", build)
 
 # %% [markdown]
-# ## Check it, seed it  (about 47 min to here)
+# ## Inputs of one size  (about 35 min to here) (deeper)
+#
+# Networks like inputs of mean 0 and spread 1. `ObservationNorm` measures both on random play, once
+# (`init_stats`), and then removes them. `standard_normal=True` means: subtract the mean, divide by
+# the standard deviation.
+
+# %%
+from torchrl.envs import ObservationNorm
+
+torch.manual_seed(0)
+norm = ObservationNorm(in_keys=["observation"], out_keys=["normal"], standard_normal=True)
+env = TransformedEnv(GymEnv("Pendulum-v1"), norm)
+env.set_seed(0)
+norm.init_stats(num_iter=2_000)
+rollout = env.rollout(1_000, break_when_any_done=False)
+
+figure, axes = plt.subplots(1, 2, figsize=(8, 3), sharey=True)
+names = ["cosine", "sine", "speed"]
+for ax, key in zip(axes, ["observation", "normal"], strict=True):
+    ax.boxplot(rollout[key].numpy(), tick_labels=names, whis=(0, 100))
+    ax.set(title=key)
+raw, normal = (rollout[key].std(0).tolist() for key in ["observation", "normal"])
+spread = ", ".join(f"{n} {a:.1f} to {b:.1f}" for n, a, b in zip(names, raw, normal, strict=True))
+show_figure(figure, f"Box plots before and after. The standard deviations change: {spread}.")
+
+# %% [markdown]
+# On the left the speed dwarfs the rest, on the right all three are of about one size. The mean
+# and spread were measured on earlier play, so new data comes out near 0 and 1, not exactly. With
+# `out_keys` we kept both versions; without it the observation is replaced.
+#
+# ## Check it, seed it  (about 38 min to here)
 #
 # After stacking transforms, does the environment still keep its promises? `check_env_specs` plays
 # a few steps and compares all that comes out with the specs. It raises an error where they differ.
@@ -474,10 +481,8 @@ env = TransformedEnv(GymEnv("Pendulum-v1"), Compose(ActionScaling(), StepCounter
 print("returned:", check_env_specs(env))
 
 # %% [markdown]
-# No error: the specs hold. In a script of your own it also logs a line, *check_env_specs succeeded!*
-# Here it is silent, because the course, when imported, sets the environment variable
-# `RL_LOGGING_LEVEL` to `WARNING`: TorchRL then logs warnings and errors only. It is read when TorchRL
-# is imported, so set it before.
+# No error: the specs hold. (In a script of your own it also logs a line, unless the environment
+# variable `RL_LOGGING_LEVEL` is `WARNING` before TorchRL is imported. The course sets it.)
 #
 # Chance enters in two places: the world (where does the pendulum start?) and the agent (which
 # random action?). Each has its own seed.
@@ -497,10 +502,11 @@ for world_seed, agent_seed in [(0, 0), (0, 0), (0, 1), (1, 0)]:
 # The first two agree to the last digit. Change either seed, and the return changes. For a run that
 # can be repeated, set both.
 #
-# ## Many at once  (about 52 min to here)
+# ## Many at once  (about 40 min to here)
 #
 # Learning needs many steps. `SerialEnv` steps several copies, one after another, and gives
-# them a common batch dimension. It takes a function that makes one copy.
+# them a common batch dimension. It takes a function that makes one copy, because it must make
+# eight different ones.
 
 # %%
 from torchrl.envs import SerialEnv
@@ -543,18 +549,9 @@ serial.close()
 
 # %% [markdown]
 # `SerialEnv` is a Python loop over TorchRL environments. Gymnasium has a loop of its own, a
-# *vector environment*; to wrap it whole in `GymWrapper` is the second way. (`"sync"`: all copies
-# in this process.)
-#
-# Who resets a copy that is done? Gymnasium calls the answer `autoreset_mode`:
-#
-# | mode | a new episode starts | with TorchRL |
-# |---|---|---|
-# | `NEXT_STEP`, Gymnasium's default | in the step after the end | refused, with an error |
-# | `SAME_STEP` | within the step that ends the old one | works |
-# | `DISABLED` | when somebody resets this copy; TorchRL does | works; TorchRL's error calls it preferred |
-#
-# In the refused one a step is lost: its action does nothing. We take `SAME_STEP`, as later lessons do.
+# **vector environment**; to wrap it whole in `GymWrapper` is the second way. (`"sync"`: all copies
+# in this process.) Left to itself, Gymnasium resets a copy that is done too late for TorchRL, which
+# refuses that; hence `SAME_STEP`.
 
 # %%
 import gymnasium as gym
@@ -568,7 +565,34 @@ vector.reset()["observation"].shape
 # %% [markdown]
 # The same shape, so nothing that follows would notice.
 #
-# ## Which way is the quickest?  (about 59 min to here) (deeper)
+# ## Who resets a copy that is done?  (about 45 min to here) (deeper)
+#
+# Gymnasium calls the answer `autoreset_mode`:
+#
+# | mode | a new episode starts | with TorchRL |
+# |---|---|---|
+# | `NEXT_STEP`, Gymnasium's default | in the step after the end, whose action does nothing | refused, with an error |
+# | `SAME_STEP` | within the step that ends the old one | works |
+# | `DISABLED` | when somebody resets this copy; TorchRL does | works |
+#
+# With `SAME_STEP` and with `DISABLED` the last observation of an episode stays under `next`, as above.
+# Do they play alike?
+
+# %%
+played = {}
+for mode in [AutoresetMode.SAME_STEP, AutoresetMode.DISABLED]:
+    poles = gym.make_vec("CartPole-v1", 3, "sync", vector_kwargs={"autoreset_mode": mode})
+    poles = GymWrapper(poles)
+    poles.set_seed(0)
+    torch.manual_seed(0)
+    played[mode.name] = poles.rollout(60, break_when_any_done=False)
+    print(f"{mode.name:9} {played[mode.name]['next', 'done'].sum().item()} episodes ended")
+print("the same rollout:", (played["SAME_STEP"] == played["DISABLED"]).all())
+
+# %% [markdown]
+# To the last number. Either will do; the course takes `SAME_STEP`.
+#
+# ## Which way is the quickest?  (about 47 min to here) (deeper)
 #
 # The third way to have many is a world written in PyTorch. TorchRL's `PendulumEnv` has the same physics. You
 # hand `reset` the physical constants for as many pendulums as you like. (`set_state=False`: start
@@ -692,9 +716,9 @@ axes.legend(fontsize=9, loc="upper left")
 show_figure(figure, "Times the frames per second of one copy: " + "; ".join(gains) + ".")
 
 # %% [markdown]
-# `SerialEnv` gains with the first few copies only: it pays its Python calls for each of them. A vector
-# gains longer, until Gymnasium's own loop over the copies is what takes the time. Tensors go on
-# gaining.
+# `SerialEnv` gains with the first few copies only: it pays its Python calls for each of them. The
+# wrapped vector gains longer, until it comes near the *raw* one: that is Gymnasium's loop over the
+# copies, without TorchRL around it, and it gains no more either. Tensors go on gaining.
 #
 # So when does `ParallelEnv` pay? Let each step take 50 ms, as in a heavy simulator. A method
 # called on `parallel` is called in each worker.
@@ -719,7 +743,7 @@ parallel.close()
 print("closed:", parallel.is_closed)
 
 # %% [markdown]
-# ## What Gymnasium says besides  (about 67 min to here) (deeper)
+# ## What Gymnasium says besides  (about 58 min to here) (deeper)
 #
 # Gymnasium's `reset` and `step` also return `info`, a dictionary for whatever else a simulator has
 # to tell. Pendulum's is empty. This wrapper puts something into it: the energy a torque costs.
@@ -755,7 +779,7 @@ print(metered.observation_spec["energy"].shape, metered.observation_spec["energy
 # values have to be NumPy arrays; a plain Python number raises an `AttributeError`. Where you want some
 # of the entries only, `set_info_dict_reader` takes a `default_info_dict_reader` with their names.
 #
-# ## A world of your own  (about 71 min to here) (deeper)
+# ## A world of your own  (about 60 min to here) (deeper)
 #
 # Boats at sea, blown about by random wind. Each steers left or right, wants to stay at position 0
 # (the reward is minus the distance from it), and is lost beyond 3. That is all, and it is a function
@@ -840,7 +864,8 @@ boats.rollout(5)["next", "reward"].shape
 # %% [markdown]
 # The check found nothing wrong. Three things are easily overlooked:
 #
-# - The state lies in the tensordict, so `position` is also an *input*: `state_spec` says so.
+# - The state lies in the tensordict, so `position` is also an *input*: `state_spec` says so. Nothing
+#   here fails without it; it is for whoever asks the environment what `step` reads.
 # - The wind has a random generator of its own, which `_set_seed` fills. So the world's seed and the
 #   agent's do not mix.
 # - Nobody wrote a spec for the flags. Look what is there:
@@ -872,8 +897,7 @@ except Exception as error:
 # %% [markdown]
 # The check names the entry, what was promised (`fake`) and what came (`real`), before any network
 # would have stumbled over it. All tools from above work on your world. Here it gets a clock, and
-# two policies: random, and one that steers home. A policy is any function that writes `action` into
-# a tensordict.
+# two policies: random, and one that steers home.
 
 
 # %%
@@ -899,7 +923,12 @@ show_figure(figure, f"Paths of 16 boats for 60 steps, crosses where one is lost:
 
 # %% [markdown]
 # At each cross a boat was lost and a new one started from 0; the others sailed on undisturbed. You
-# wrote nothing for that: the common part of `EnvBase` resets only those that are done.
+# wrote nothing for that: the common part of `EnvBase` puts a fresh start only where a copy is done.
+#
+# It calls `_reset` for these: `tensordict["_reset"]`, of shape `[count, 1]`, is then True for the
+# copies that begin anew. (Where there is no such entry, or no tensordict at all, all begin.) `Boats`
+# need not look, for their state travels in the tensordict. A world that keeps its state in `self`
+# must leave the other copies as they are.
 #
 # ### Exercise 1.5: a room to heat  (3 min)
 # Write `room_step(td)`, the `_step` of a heated room. `td` holds `temperature` and `action`, both
@@ -948,7 +977,8 @@ check("1.5", room_step)
 # - Each episode starts in a random cell that is not the goal, all equally likely, drawn from a
 #   generator that belongs to the world, as in `Boats`.
 #
-# Whether the state lies in the tensordict or in the object is up to you. Use as many cells as you like;
+# Whether the state lies in the tensordict or in the object is up to you (in the object: mind
+# `_reset`, above). Use as many cells as you like;
 # `check_env_specs` and a printed rollout help on the way. The check makes grids of several sizes, plays,
 # resets some of the copies, seeds, and says what it saw.
 # <details><summary>Hint 1: specs</summary><code>Bounded(0, size - 1, [count, 2],
