@@ -9,7 +9,7 @@
 #       - move, convert, save and load a whole set of tensors in one call
 #       - write code that works for data whose keys it does not know, episodes of any length too (2.6)
 #     prerequisites: PyTorch and lessons 00 and 01 (environments and rollouts)
-#     minutes: {reading: 38, exercises: 32, short: 25}
+#     minutes: {reading: 41, exercises: 32, short: 30}
 # ---
 
 # %% [markdown]
@@ -131,7 +131,7 @@ show(data)
 # do to a TensorDict as a whole (index, stack, reshape, split) is done to the rows, and never to the
 # features.
 #
-# ## The batch size keeps watch  (about 8 min to here)
+# ## The batch size keeps watch  (about 10 min to here)
 #
 # A new entry is set like in a dictionary. Its shape has to begin with the batch size; what comes
 # after is free.
@@ -167,7 +167,7 @@ unspoken[0].shape, len(unspoken)
 # An empty batch size means "one thing", and one thing has no row 0. With `[6]` it can be indexed
 # and has a length. (`td.shape` is another name for `td.batch_size`.)
 #
-# ## Nesting, and keys that are not there  (about 11 min to here)
+# ## Nesting, and keys that are not there  (about 12 min to here)
 #
 # A nested entry is reached with several keys in one pair of brackets (a tuple). Setting works the
 # same way, and makes the inner TensorDict where there is none. `del` removes an entry.
@@ -260,7 +260,7 @@ def falls(data):
 check("2.1", falls)
 
 # %% [markdown]
-# ## Stack, concatenate, reshape, split  (about 20 min to here)
+# ## Stack, concatenate, reshape, split  (about 19 min to here)
 #
 # PyTorch's own functions work on TensorDicts, and `dim` counts batch dimensions. **Stacking** makes
 # a new dimension; **concatenating** lengthens one that is there.
@@ -340,7 +340,7 @@ def full_batches(data, size):
 check("2.3", full_batches)
 
 # %% [markdown]
-# ## Whose memory is it?  (about 31 min to here)
+# ## Whose memory is it?  (about 27 min to here)
 #
 # A slice of a tensor is a *view*: it looks at the same memory. TensorDict follows its tensors. We
 # ask for the piece of memory (*storage*) behind an entry, before and after.
@@ -385,17 +385,18 @@ steps["next", "reward"][4:] = 9.0
 print("wrote into rows of the entry:  ", steps["next", "reward"].squeeze(-1).tolist())
 
 # %% [markdown]
-# `td[key] = tensor` hangs a *new* tensor under the key, here in a slice that nobody kept: nothing
-# happens to `steps`, and nothing is said. To change values, write *into* the tensor: take the key
-# first and assign to its rows, or use `tensor.fill_(value)` or `td.set_(key, tensor)`.
+# `steps[:2]` made a new TensorDict. `[key] = tensor` put a *new* tensor into it, and it was thrown
+# away at the end of the line: `steps` never heard of it, and nothing is said. To change values, write
+# *into* the tensor: take the key first and assign to its rows, or use `tensor.fill_(value)` or
+# `td.set_(key, tensor)`. (A list of positions, as in `tensor[:, [1, 3]]`, makes a copy on the right of
+# `=`; on the left it writes into `tensor`.)
 #
 # ### Exercise 2.4: hide the speeds  (4 min)
 # Write `hide_speeds(data)`: return the same steps with features 1 and 3 of `observation` (the
 # two speeds of CartPole) set to 0, now and in what comes `next`. `data` itself must stay as it is;
 # its batch size is `[time]`.
 # <details><summary>Hint</summary>Start from a copy whose tensors are its own. Rows come first,
-# features second: <code>tensor[:, [1, 3]]</code>. Reading that makes a copy, but assigning to it
-# writes into the tensor.</details>
+# features second: <code>tensor[:, [1, 3]]</code>, on the left of <code>=</code>.</details>
 
 
 # %% tags=["exercise"]
@@ -437,7 +438,7 @@ steps.is_locked, "bonus" in steps, steps["observation"].abs().max()
 # The new key was refused, `set_` could overwrite the observations, and inside `with
 # steps.unlock_():` the door was open; afterwards it is locked again.
 #
-# ## Other devices, other types  (about 40 min to here)
+# ## Other devices, other types  (about 37 min to here)
 #
 # `td.to(device)` moves every entry, at any depth, in one call. With a GPU you would write
 # `td.to("cuda")`. To see it on any machine we use PyTorch's `meta` device, which knows shapes but
@@ -451,8 +452,8 @@ play.device, moved.device, moved["bonus"].device
 
 # %% [markdown]
 # `play` stayed where it was: `to` returns a new TensorDict. `play.device` is `None`, which means
-# "no promise": each entry may live where it likes. `moved` has a device, so it takes new entries
-# there by itself.
+# "no promise": each entry may live where it likes. `moved` has a device, so a new entry is moved
+# there when you set it.
 #
 # Types are converted just as easily. Perhaps too easily:
 
@@ -470,7 +471,7 @@ show(play, play.apply(lambda entry: entry.double() if entry.is_floating_point() 
 # %% [markdown]
 # Only what was a floating-point number before has been touched.
 #
-# ## A function for every entry  (about 43 min to here)
+# ## A function for every entry  (about 38 min to here)
 #
 # `apply` calls a function once per entry. If the rows change in number, say so with `batch_size`.
 # (`double()` is there because `mean` refuses whole numbers and flags.) `named_apply` hands over the
@@ -482,12 +483,12 @@ mean = play.apply(lambda entry: entry.double().mean(0), batch_size=[])
 print(mean.shape, mean["next", "reward"])
 
 
-def ends_with_flag(key, entry):
+def only_flags(key, entry):
     name = key if isinstance(key, str) else key[-1]
     return entry if name in ("terminated", "truncated", "done") else None
 
 
-play.named_apply(ends_with_flag, nested_keys=True)
+play.named_apply(only_flags, nested_keys=True)
 
 # %% [markdown]
 # Means over time in one call, and then only the flags, from both levels.
@@ -518,7 +519,7 @@ def scale_pictures(data):
 check("2.5", scale_pictures)
 
 # %% [markdown]
-# ## What it replaces  (about 49 min to here)
+# ## What it replaces  (about 44 min to here)
 #
 # Back to the shuffle. The TensorDict knows its length, indexes all entries together, and splits:
 
@@ -565,7 +566,7 @@ for data_set in [play, pendulum, robot]:
 # of the program. This is why one replay buffer (TorchRL's store of steps, lesson 05) serves every
 # environment, and why the algorithms in this course carry over to others with few changes.
 #
-# ## Rows of different length, rows for workers, plain nests  (about 54 min to here) (deeper)
+# ## Rows of different length, rows for workers, plain nests  (about 47 min to here) (deeper)
 #
 # `torch.stack` wants the same keys and shapes everywhere. A **lazy stack** only keeps the list and
 # stacks an entry when you ask for it, so it can also hold what does not fit:
@@ -620,7 +621,7 @@ batch["next"]["reward"].shape
 # does not notice an entry of the wrong length when you put it in; and every other operation (move,
 # reshape, stack) needs a `tree_map` of its own.
 #
-# ## On disk  (about 60 min to here) (deeper)
+# ## On disk  (about 51 min to here) (deeper)
 #
 # `memmap_(folder)` moves every entry to a file of its own, and the TensorDict goes on working: the
 # numbers are read from the file when they are used. It is the way to handle data that are larger
@@ -661,10 +662,11 @@ print("set_:    ", bool((TensorDict.load_memmap(folder.name)["observation"] == 0
 folder.cleanup()
 
 # %% [markdown]
-# Replacing an entry of `loaded`, which is not locked, never reached the file; `set_` did. The
-# temporary folder is gone now, so we forget these two.
+# Replacing an entry of `loaded`, which is not locked, never reached the file; `set_` did. On disk as
+# in memory: `set_` and assigning to rows write, `[key] =` replaces. (The temporary folder is gone now,
+# so we forget these two.)
 #
-# ## With names of your own  (about 64 min to here) (deeper)
+# ## With names of your own  (about 55 min to here) (deeper)
 #
 # If your program always has the same entries, write them down as a class. A `tensorclass` works
 # like a TensorDict, with attributes, and with methods of yours:
@@ -697,6 +699,11 @@ except AttributeError as error:
 # and a slip of the pen is found at once. TorchRL's environments answer with plain TensorDicts,
 # because they cannot know what entries your data will have.
 #
+# ## Build it: one row for each episode  (about 57 min to here) (deeper)
+#
+# `lazy_stack` held episodes of different length. Most code wants them in one block of memory, filled
+# up at the end of each row, with a mask that says what is real.
+#
 # ### Exercise 2.6: build it: one row for each episode  (15 min)
 # A rollout with several episodes is one long row of steps. Statistics per episode, and networks with a
 # memory, want each episode in a row of its own, and episodes are not equally long. Build
@@ -706,7 +713,8 @@ except AttributeError as error:
 #   `("next", "done")`, of shape `[time, 1]`, is sure to be there. It is True at the last step of an
 #   episode. The last episode of all may still be under way.
 # - Return one TensorDict of batch size `[episodes, longest]`, with every entry of `data` in its type:
-#   each row begins with the first step of its episode, and behind the last one all is 0 or False.
+#   each row begins with the first step of its episode; places after an episode's last step hold 0 or
+#   False.
 # - Add an entry `mask`, a `torch.bool` of shape `[episodes, longest]`: True where a step was played.
 # - `data` itself stays as it is.
 #
@@ -762,16 +770,21 @@ mask = episodes["mask"]
 returns = (episodes["next", "reward"].squeeze(-1) * mask).sum(-1)
 lean = (episodes["observation"][..., 2].abs() * mask).sum(0) / mask.sum(0)
 print("episodes:", list(episodes.batch_size), " returns:", returns.int().tolist())
+print("finished:", episodes["next", "done"].squeeze(-1).any(-1).tolist())
 figure, axes = plt.subplots()
 axes.plot(lean, color=PALETTE["blue"])
 axes.set(xlabel="step of the episode", ylabel="lean of the pole (radians)")
 show_figure(
     figure,
     f"Mean lean over the episodes still under way: {lean[0]:.2f} at the first step, "
-    f"{lean[8]:.2f} at the ninth.",
+    f"{lean[8]:.2f} at the ninth. From step {mask.sum(-1).sort().values[-2]} on only one is left.",
 )
 
 # %% [markdown]
+# Where only one episode is left, the curve is that one episode. And a row that is not finished has
+# no return yet: its pole still stood when the rollout ended. Before you average, ask whether the last
+# row is finished.
+#
 # ## What you can do now
 # You can read a TensorDict's shapes, cut, stack and save it as one object, write into it knowing
 # whose memory it is, and write functions that do not depend on its keys.
