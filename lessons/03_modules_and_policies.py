@@ -8,7 +8,7 @@
 #       - say when a policy explores and when it does not, and let exploration fade
 #       - catch two mistakes that raise no error, mixed-up action encodings and layers without weights
 #     prerequisites: PyTorch and lessons 00 to 02 (environments, specs, rollouts, TensorDict)
-#     minutes: {reading: 50, exercises: 32, short: 25}
+#     minutes: {reading: 61, exercises: 42, short: 37}
 # ---
 
 # %% [markdown]
@@ -71,8 +71,8 @@ except KeyError as error:
 # ## Follow the keys  (about 5 min to here)
 #
 # Modules are joined by *names*, not by position. `TensorDictSequential` runs its modules one after
-# the other on the same TensorDict: what one writes, all later ones can read. Here an encoder makes
-# features, a small actor chooses a torque, and a critic looks at both.
+# the other on the same TensorDict: what one writes, all later ones can read. Here an *encoder* makes
+# features of what is seen, a small *actor* chooses a torque, and a *critic* says how good that is.
 
 # %% tags=["nbval-check-output"]
 from tensordict.nn import TensorDictSequential
@@ -177,10 +177,11 @@ def distance_module():
 check("3.2", distance_module)
 
 # %% [markdown]
-# ## Two ready-made networks  (about 17 min to here)
+# ## Two ready-made networks  (about 16 min to here)
 #
 # What goes inside a module can be any PyTorch network. Two kinds are needed so often that TorchRL
-# brings them along. `MLP`, for a few numbers; `num_cells` lists the sizes of the hidden layers:
+# brings them along. `MLP`, for a few numbers; `num_cells` lists the sizes of the hidden layers, and
+# between them stands a tanh if you do not choose:
 
 # %% tags=["nbval-check-output"]
 from torchrl.modules import MLP
@@ -200,7 +201,7 @@ for leading in [(), (5,), (2, 5)]:
 # %% [markdown]
 # Colour channels, height and width became one vector of features; the leading dimensions stayed.
 #
-# ## From numbers to actions  (about 21 min to here)
+# ## From numbers to actions  (about 17 min to here)
 #
 # A policy for real-valued actions can simply write a number. `Actor` is a `TensorDictModule` with
 # the usual keys filled in, and it may know the environment's action spec. With `safe=True` it
@@ -229,7 +230,8 @@ print("loc:", loc.flatten(), "\nscale:", scale.flatten())
 # %% [markdown]
 # A bell curve has no ends, but a torque has. `TanhNormal` bends the draw with a tanh into the
 # allowed range. `ProbabilisticActor` puts it together: a module that writes the parameters, then a
-# draw.
+# draw. Its `in_keys` are handed over by *name*: they have to be called as the arguments of
+# `distribution_class` are, here `TanhNormal(loc, scale)`. (A dictionary `{argument: key}` translates.)
 
 # %%
 from torchrl.modules import ProbabilisticActor, TanhNormal
@@ -311,13 +313,13 @@ show_figure(figure, "; ".join(findings) + f"; the deterministic action is {fixed
 # because the tanh presses everything far out against the limits. The deterministic action is the
 # same for both: the centre `loc`, bent by the tanh, whatever the `scale`.
 #
-# ## Noise that fades  (about 29 min to here)
+# ## Noise that fades  (about 25 min to here)
 #
 # A deterministic policy needs exploration from outside: a module behind the actor that overwrites
 # the action. For discrete actions it is `EGreedyModule` (*epsilon-greedy*): with probability
 # $\varepsilon$ the action is replaced by a random one of the spec. $\varepsilon$ should fall while
 # the agent learns, and the module does not know how much has been played. You tell it, with
-# `.step(n)`.
+# `.step(n)`, in frames (a **frame** is one step of one environment).
 
 # %%
 from torchrl.data import OneHot
@@ -359,8 +361,10 @@ sliders(
 )
 
 # %% [markdown]
-# Nothing warns you if `.step` is forgotten: the agent plays at random forever. When should such a
-# module act? You may expect the same rule as for the actor that draws. Predict first.
+# With 200 the line is flat from frame 200 on. The other is refused: *eps should decrease over time or
+# be constant*. But nothing warns you if `.step` is forgotten: the agent plays at random forever.
+#
+# When should such a module act? You may expect the same rule as for the actor that draws. Predict first.
 #
 # ### Exercise 3.3: how many different actions?  (2 min)
 # The actor below always says 0.5. Behind it stands
@@ -402,11 +406,54 @@ with set_exploration_type(ExplorationType.DETERMINISTIC):
 
 # %% [markdown]
 # **An exploration module explores unless it is told not to**, also where nothing is set. The
-# actor that draws has it the other way round.
+# actor that draws has it the other way round. And a `Collector`, TorchRL's own player (lesson 05), sets
+# a type by itself: **a `Collector` plays with `RANDOM`, unless its own `exploration_type` says
+# otherwise.** Training in lessons 05, 08 and 09 relies on that. Who draws when:
 #
-# And who plays? A rollout leaves things as they are. A `Collector` (TorchRL's own player, lesson 05)
-# sets a type by itself. Does it listen to one that was set around it? We ask it to play the stochastic
-# actor, and count the actions that are not the deterministic ones.
+# | | `RANDOM` | nothing set | `DETERMINISTIC` |
+# |---|---|---|---|
+# | `ProbabilisticActor` | draws | fixed action (`default_interaction_type`) | fixed action |
+# | exploration module | explores | **explores** | leaves the action alone |
+# | `rollout`, or calling the policy | as the rows above | as the rows above | as the rows above |
+# | `Collector` | `RANDOM` | `RANDOM` | `RANDOM`; only its own `exploration_type` counts |
+#
+# For real-valued actions noise is *added*, also by a module behind the actor, and it fades by
+# `.step(n)`, too. `AdditiveGaussianModule` draws it anew on each step. Ornstein-Uhlenbeck noise
+# remembers: each step it is pulled a little towards zero and pushed a little at random.
+#
+# ### Exercise 3.4: epsilon-greedy by hand  (4 min)
+# Write `explore(greedy, random, draws, eps)`, as `EGreedyModule` does it. `greedy` is what the actor
+# would do, `random` a random action: both are one-hot, of shape `[batch, actions]`. `draws` are
+# uniform numbers between 0 and 1 of shape `[batch]`, and `eps` is a number. Each row takes its random
+# action with probability `eps` (where its draw is below `eps`), else the greedy one. Return shape
+# `[batch, actions]`.
+# <details><summary>Hint</summary><code>torch.where(condition, a, b)</code> needs a condition whose
+# shape fits: one decision per row, for all columns of the row alike.</details>
+
+
+# %% tags=["exercise"]
+def explore(greedy, random, draws, eps):
+    # your code
+    ...
+
+
+check("3.4", explore)
+
+
+# %% tags=["solution"]
+def explore(greedy, random, draws, eps):
+    explores = (draws < eps).unsqueeze(-1)
+    return torch.where(explores, random, greedy)
+
+
+check("3.4", explore)
+
+# %% [markdown]
+# ## Does a `Collector` listen?  (about 38 min to here) (deeper)
+#
+# Does it draw even inside `DETERMINISTIC`? We ask it to play the stochastic actor, and count the
+# actions that are not the deterministic ones. (A collector is an iterator; each turn plays
+# `frames_per_batch` frames and hands over their TensorDict. Lesson 05 explains the other options.)
 
 # %%
 from torchrl.collectors import Collector
@@ -434,24 +481,16 @@ print(f"inside DETERMINISTIC:             {share_drawn():.0%} drawn")
 print(f"exploration_type=DETERMINISTIC:   {share_drawn(exploration_type=DETERMINISTIC):.0%} drawn")
 
 # %% [markdown]
-# It does not listen: **a `Collector` plays with `RANDOM`, unless its own `exploration_type` says
-# otherwise.** Training in lessons 05, 08 and 09 relies on that. Who draws when:
+# It does not listen to what is set around it, only to its own option.
 #
-# | | `RANDOM` | nothing set | `DETERMINISTIC` |
-# |---|---|---|---|
-# | `ProbabilisticActor` | draws | fixed action (`default_interaction_type`) | fixed action |
-# | exploration module | explores | **explores** | leaves the action alone |
-# | `rollout`, or calling the policy | as the rows above | as the rows above | as the rows above |
-# | `Collector` | `RANDOM` | `RANDOM` | `RANDOM`; only its own `exploration_type` counts |
+# ## Noise that remembers  (about 41 min to here) (deeper)
 #
-# ### Noise for real-valued actions
-# For real-valued actions the noise is *added*. `AdditiveGaussianModule` draws it anew on each step.
-# `OrnsteinUhlenbeckProcessModule` lets it wander: each step the old noise is pulled a little towards
-# zero (`theta` says how strongly) and pushed a little at random (`sigma`). It must know where an
-# episode begins, hence `InitTracker`. `dt` is how much time passes in a step: the pull in one step is
-# `theta * dt` of the noise, the push `sigma * sqrt(dt)`. It is 0.01 unless you say otherwise; with our 0.1
-# a twentieth of the noise is pulled back in each step. In the long run the noise is as large as `sigma /
-# sqrt(2 * theta)`, here 0.5 like the Gaussian's. The actor says 0, so that the action is the noise.
+# `AdditiveGaussianModule` and `OrnsteinUhlenbeckProcessModule` side by side. In the latter `theta` says
+# how strongly the old noise is pulled towards zero, `sigma` how hard it is pushed at random, and `dt`
+# (0.01 by default, 0.1 here) is the time of one step: the pull is `theta * dt` of the noise, the push
+# `sigma * sqrt(dt)`. In the long run the noise is as large as `sigma / sqrt(2 * theta)`, here 0.5 like
+# the Gaussian's. It must know where an episode begins, hence `InitTracker`. The actor says 0, so that
+# the action is the noise.
 
 # %%
 from torchrl.envs import InitTracker, TransformedEnv
@@ -485,10 +524,9 @@ show_figure(figure, "Noise over one episode. " + "; ".join(findings) + ".")
 
 # %% [markdown]
 # Gaussian noise changes its mind at every step. Ornstein-Uhlenbeck noise leans to one side for a
-# while: it tries the same push for many steps on end. Both fade by `.step(n)`, as $\varepsilon$
-# does; the factor that falls is called `sigma` in the Gaussian and `eps` in the other, where it
-# multiplies the noise and `sigma` stays. And however large the noise, the action stays within the
-# spec.
+# while: it tries the same push for many steps on end. What falls by `.step(n)` is called `sigma` in
+# the Gaussian and `eps` in the other, where it multiplies the noise and `sigma` stays. And however
+# large the noise, the action stays within the spec.
 
 # %%
 gaussian, wandering = noises.values()
@@ -503,34 +541,7 @@ with set_exploration_type(ExplorationType.RANDOM):
 print(f"largest torque with huge noise: {largest:.2f}")
 
 # %% [markdown]
-# ### Exercise 3.4: epsilon-greedy by hand  (4 min)
-# Write `explore(greedy, random, draws, eps)`, as `EGreedyModule` does it. `greedy` and `random` are
-# one-hot actions of shape `[batch, actions]`, `draws` are uniform numbers between 0 and 1 of shape
-# `[batch]`, and `eps` is a number. Each row takes its random action with probability `eps` (where
-# its draw is below `eps`), else the greedy one. Return shape `[batch, actions]`.
-# <details><summary>Hint</summary><code>torch.where(condition, a, b)</code> needs a condition whose
-# shape fits: one decision per row, for all columns of the row alike.</details>
-
-
-# %% tags=["exercise"]
-def explore(greedy, random, draws, eps):
-    # your code
-    ...
-
-
-check("3.4", explore)
-
-
-# %% tags=["solution"]
-def explore(greedy, random, draws, eps):
-    explores = (draws < eps).unsqueeze(-1)
-    return torch.where(explores, random, greedy)
-
-
-check("3.4", explore)
-
-# %% [markdown]
-# ## Critics, and layers that are shared  (about 44 min to here)
+# ## Critics  (about 45 min to here)
 #
 # A *critic* says what a situation is worth. `ValueOperator` wraps it, and chooses the name of its
 # output by what it reads.
@@ -547,6 +558,8 @@ print(of_both.in_keys, "->", of_both.out_keys)
 # A state has a `state_value`; a state together with an action has a `state_action_value`. (`MLP`
 # joins several inputs end to end, so it needs no help to read two keys. Without `num_cells` it is a
 # single linear layer.)
+#
+# ## Layers that are shared  (about 47 min to here) (deeper)
 #
 # Actor and critic often look at the same features, so why compute them twice?
 # `ActorValueOperator` takes a common trunk and two heads, and lends out each path on its own.
@@ -684,7 +697,8 @@ for world in [cartpole, numbered]:
 # Remedies: give the actor the environment's own spec (`spec=env.action_spec`), so that the two cannot
 # differ; or ask for an environment that takes numbers (`categorical_action_encoding=True`, its spec
 # is `Categorical`). The test: `env.action_spec.is_in(action)`, once, before a long run. It catches the
-# silent case. It lets a one-hot vector pass as two fine numbers, but that mistake is loud:
+# silent case. A one-hot vector `[1, 0]` passes the test of an environment that takes numbers, for 1
+# and 0 are both allowed; but that mistake is loud:
 
 # %%
 try:
@@ -722,13 +736,13 @@ def best_action(values, encoding):
 check("3.5", best_action)
 
 # %% [markdown]
-# ## Layers without weights  (about 58 min to here)
+# ## Layers without weights  (about 60 min to here)
 #
 # If you leave out `in_features`, the first layer is *lazy*: it finds out the size of its input
-# when it sees the first one. Handy, but until then it has no weights. Much can be done with such
-# a network that raises no error: an optimiser takes it, and it can be copied. The optimiser is
-# all right: it holds the very weights that are filled in later. A copy is not. (`from_module`
-# collects the weights of a network in a TensorDict.)
+# when it sees the first one. Handy, but until then it has no weights. Until then you can hand it to
+# an optimiser (fine: it holds the very weights that are filled in later) or copy it (not fine: the
+# copy stays empty). Neither raises an error. (`from_module` collects the weights of a network in a
+# TensorDict.)
 
 # %% tags=["nbval-check-output"]
 lazy = MLP(out_features=2, num_cells=[8])
@@ -769,7 +783,7 @@ awake = [torch.nn.parameter.is_lazy(weight) for weight in sleeping.parameters()]
 print("without weights, before:", sum(asleep), "after:", sum(awake))
 
 # %% [markdown]
-# ## Actions that are forbidden now  (about 62 min to here) (deeper)
+# ## Actions that are forbidden now  (about 64 min to here) (deeper)
 #
 # In some worlds not every action is allowed in every state. `TicTacToeEnv` is such a world, and comes
 # with TorchRL: nine places, and an **action mask**, `mask`, says which are free. A network that knows nothing of
@@ -822,7 +836,7 @@ print("epsilon-greedy, eps 1: ", forbidden(TensorDictSequential(careful, bold)))
 # legal as well. Where an environment only writes a mask, the transform `ActionMask` does that for it:
 # `TransformedEnv(env, ActionMask(mask_key="mask"))`.
 #
-# ## A module with a memory  (about 66 min to here) (deeper)
+# ## A module with a memory  (about 68 min to here) (deeper)
 #
 # `LSTMModule` is for when one observation does not tell enough and the agent needs a memory (lesson 11
 # trains one). Its memory is two tensors, $h$ and $c$, and they travel in the TensorDict like everything else:
@@ -903,7 +917,46 @@ show_figure(
 # they are, and none from the episode before: the module reads `is_init` and forgets there. Play
 # without the mode, train with it.
 #
-# ### Exercise 3.6: build it: two things to see, two to choose  (15 min)
+# ## Build it: two things to see, two to choose  (about 74 min to here) (deeper)
+#
+# What may stand as `distribution_class`? Any distribution of PyTorch's or TorchRL's, or one of your
+# own. It needs `sample` and `log_prob`, as all of PyTorch's do, and a property `deterministic_sample`
+# for `DETERMINISTIC`. This one knows three torques only:
+
+
+# %%
+class ThreeTorques(torch.distributions.Distribution):
+    arg_constraints = {}
+    torques = torch.tensor([-2.0, 0.0, 2.0])
+
+    def __init__(self, logits):
+        self.which = torch.distributions.Categorical(logits=logits)
+        super().__init__(logits.shape[:-1], torch.Size([1]), validate_args=False)
+
+    def sample(self, shape=()):
+        return self.torques[self.which.sample(shape)].unsqueeze(-1)
+
+    def log_prob(self, action):
+        return self.which.log_prob((action.squeeze(-1) / 2 + 1).long())
+
+    @property
+    def deterministic_sample(self):
+        return self.torques[self.which.probs.argmax(-1)].unsqueeze(-1)
+
+
+# %%
+three_logits = TensorDictModule(MLP(in_features=3, out_features=3), ["observation"], ["logits"])
+of_three = ProbabilisticActor(
+    three_logits, in_keys=["logits"], distribution_class=ThreeTorques, return_log_prob=True
+)
+for kind in [ExplorationType.RANDOM, ExplorationType.DETERMINISTIC]:
+    with set_exploration_type(kind):
+        print(f"{kind.name:>13}:", env.rollout(8, of_three)["action"].squeeze(-1).tolist())
+
+# %% [markdown]
+# Now you, with a distribution that chooses twice.
+#
+# ### Exercise 3.6: build it: two things to see, two to choose  (25 min)
 # Real tasks often have an observation of several entries (Gymnasium's `Dict`) and an action of several
 # choices at once (`MultiDiscrete`; TorchRL's spec is `MultiCategorical`). Here is one. In a picture one
 # pixel is lit; press its row and its column. But where `mirror` is 1, columns count from the right.
@@ -931,13 +984,14 @@ def pay(td):
 # - reads `picture`, `[..., 1, rows, columns]`, and `mirror`, `[..., 1]`, with any batch size, none too,
 # - writes `action`, row and column, int64 of shape `[..., 2]`,
 # - and `action_log_prob`, of shape `[...]`: the log-probability of the whole action,
-# - draws under `RANDOM`, and takes the most likely action under `DETERMINISTIC`.
+# - draws under `RANDOM`, and takes the most likely action under `DETERMINISTIC` (with nothing set: as
+#   you like).
 # <details><summary>Hint 1: the parts</summary>A network that reads two entries, as in 3.2, and writes
 # <code>logits</code>: <code>rows + columns</code> numbers. Then a <code>ProbabilisticActor</code>, with
 # <code>return_log_prob=True</code>.</details>
 # <details><summary>Hint 2: any batch size</summary><code>picture.flatten(-3)</code> counts from the
 # back; <code>torch.cat([...], -1)</code> joins features.</details>
-# <details><summary>Hint 3: the distribution</summary>Write a subclass of
+# <details><summary>Hint 3: the distribution</summary>As <code>ThreeTorques</code>, a subclass of
 # <code>torch.distributions.Distribution</code> with <code>sample</code>, <code>log_prob</code> and a
 # property <code>deterministic_sample</code>. Inside, <code>logits.split(sizes, -1)</code> gives each part
 # the logits of a <code>torch.distributions.Categorical</code>. <code>distribution_kwargs={"sizes":

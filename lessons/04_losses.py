@@ -9,7 +9,7 @@
 #       - choose how far a target looks ahead with TD(0), TD(λ) and GAE, and judge actions by it
 #       - write an optimiser step that forgets nothing, and a loss of your own
 #     prerequisites: lessons 01 to 03 (environments, TensorDict, modules and actors)
-#     minutes: {reading: 60, exercises: 39, short: 25}
+#     minutes: {reading: 61, exercises: 39, short: 38}
 # ---
 
 # %% [markdown]
@@ -19,8 +19,9 @@
 # no labels. It gets rewards, often late: the goal that counts was prepared ten moves before. So
 # the question of this lesson is where the *right answers* come from that a loss needs.
 #
-# The first answer: wait and see. The **return** from a step is the sum of the rewards from there
-# on, each multiplied by $\gamma$ for every step it lies in the future:
+# The first answer: wait and see. So far a **return** was the plain sum of an episode's rewards, and
+# agents are still judged by that. To *train*, later rewards count less: the return from a step is the
+# sum of the rewards from there on, each multiplied by $\gamma$ for every step it lies in the future:
 #
 # $$ G_t = r_t + \gamma\, r_{t+1} + \gamma^2\, r_{t+2} + \dots $$
 
@@ -90,12 +91,14 @@ def discounted_returns(reward, gamma):
 check("4.1", discounted_returns)
 
 # %% [markdown]
-# ## One step, one surprise  (about 11 min to here)
+# ## One step, one surprise  (about 9 min to here)
 #
 # Waiting for the end is slow, and one lucky episode is a poor witness. The second answer: look one
-# step ahead, and *trust your own estimate* for the rest. Let $Q(s, a)$ be the network's guess at
-# the return after action $a$ in state $s$ (what the action is *worth*). One step later the reward
-# $r$ and the next state $s'$ are known, and the network should have said
+# step ahead, and *trust your own estimate* for the rest. The **state** $s$ is what the agent sees,
+# here the observation. Let $Q(s, a)$ be the network's guess at the return after action $a$ in state
+# $s$ (what the action is *worth*). One step later the reward $r$ and the next state $s'$ are known.
+# From $s'$ on we assume that the agent takes the action it thinks best, hence the largest $Q$; and the
+# network should have said
 #
 # $$ y = r + \gamma \max_{a'} Q(s', a') $$
 #
@@ -106,7 +109,6 @@ check("4.1", discounted_returns)
 # Let an untrained agent play CartPole for 64 steps.
 
 # %%
-from torchrl.data import Categorical
 from torchrl.envs import GymEnv
 from torchrl.modules import MLP, QValueActor
 
@@ -114,7 +116,7 @@ torch.manual_seed(0)
 env = GymEnv("CartPole-v1", categorical_action_encoding=True)
 env.set_seed(0)
 network = MLP(in_features=4, out_features=2, num_cells=[32])
-agent = QValueActor(network, in_keys=["observation"], spec=Categorical(2))
+agent = QValueActor(network, in_keys=["observation"], spec=env.action_spec)
 with torch.no_grad():
     steps = env.rollout(64, agent, break_when_any_done=False)
 steps.select("observation", "action", "next")
@@ -178,7 +180,7 @@ print("it is the TD error squared:", torch.allclose(steps["td_error"], td_error.
 # One number per step, so that a replay buffer can later prefer the surprising ones. Careful with
 # the name: what `DQNLoss` writes as `td_error` is its *square*.
 #
-# ## When does the future count?  (about 17 min to here)
+# ## When does the future count?  (about 15 min to here)
 #
 # Three steps, each with a reward of 1, each leading to a state worth 10. After the first the
 # episode goes on. The second is *terminated*: the pole fell. The third is *truncated*: the clock
@@ -228,7 +230,7 @@ for flag in ["done", "terminated"]:
 # `done` is fetched, and its value changes nothing. It stands in for `terminated` where data has no such
 # entry, and estimators that look further than one step ask it where a trajectory stops.
 #
-# ## A target that does not run away  (about 22 min to here)
+# ## A target that does not run away  (about 19 min to here)
 #
 # There is something odd about bootstrapping: the network is both the pupil and the one who writes
 # the answers. Move it towards a target, and the target moves as well. We take one gradient step on
@@ -274,20 +276,24 @@ for name in before:
     print(f"{name} says of s': {before[name]:.4f} -> {after[name]:.4f}")
 
 # %% [markdown]
-# The targets asked for more than the network said of $s$, and with that the online network's
-# opinion of $s'$ rose too. A target made of it would have run away from us. The target network
+# The step raised $Q$ at $s$, where the targets asked for more. All states share the weights, so $Q$ at
+# $s'$ rose as well: a target made of it would have run away from us. The target network
 # stood still, and will only now be moved, by `updater.step()`: a **soft update** mixes a little of
 # the new weights into the old,
 #
 # $$ \theta_\text{target} \leftarrow \varepsilon\, \theta_\text{target} +
 # (1 - \varepsilon)\, \theta_\text{online} $$
 #
-# `eps` is the share that *stays*. To see it move we take the smallest network there is, one single
-# weight. `watch_target` lets the online weight take the values of a path, calls `updater.step()` at
-# each, and notes the target's weight, which begins at 0.
+# `eps` is the share that *stays* (no relation to the epsilon of exploration). To see it move we
+# take the smallest network there is, one single weight. `watch_target` lets the online weight take
+# the values of a path, calls `updater.step()` at each, and notes the target's weight, which begins
+# at 0.
 
 
 # %%
+from torchrl.data import Categorical
+
+
 def watch_target(path, make_updater):
     layer = torch.nn.Linear(1, 1, bias=False)
     torch.nn.init.zeros_(layer.weight)
@@ -386,7 +392,7 @@ def follow(target, online, eps, steps):
 check("4.2", follow)
 
 # %% [markdown]
-# ## Two networks, two losses  (about 33 min to here) (deeper)
+# ## Two networks, two losses  (about 32 min to here)
 #
 # DQN compares all actions. On Pendulum an action is any torque between -2 and 2, so there is
 # nothing to enumerate. DDPG (Lillicrap et al., 2016) uses two networks: an **actor** names one
@@ -433,7 +439,9 @@ flow(loss_module, swings)
 
 # %% [markdown]
 # The two delayed copies, the targets, are asked about the next observation only, the two networks
-# in training about this one, and only the critic needs the action that was taken.
+# in training about this one, and only the critic needs the action that was taken. (The picture shows
+# what enters and leaves; that the actor's action goes into the critic happens inside. `td_error`, a
+# square as in `DQNLoss`, goes into the data besides.)
 #
 # A loss module answers with a tensordict, and here is the rule to read it: **names that begin with
 # `loss_` are to be minimised; the rest is for you to look at.** `loss_value` is the critic's
@@ -469,7 +477,7 @@ for group in groups:
 # leaves the actor alone. The target networks get nothing from either. That is why the two losses
 # may simply be added and sent backward together.
 #
-# ## How far should a target look?  (about 43 min to here) (deeper)
+# ## How far should a target look?  (about 39 min to here) (deeper)
 #
 # One step ahead and then a guess, or all the way to the end? There is everything in between. Here
 # is one trajectory of 16 steps: a stumble costs 0.5 on the way, the goal at the end pays 1. The
@@ -602,12 +610,12 @@ from course_utils import sliders
 sliders(draw_credit, gamma=(0.0, 1.0), lmbda=(0.0, 1.0))
 
 # %% [markdown]
-# The return knows no $\lambda$; with $\lambda = 1$ the target is the return. And at $\gamma = 0$ a
-# target is its own reward, whatever the rest.
+# The return knows no $\lambda$; with $\lambda = 1$ the target is the return. And at $\gamma = 0$ each
+# target is just the reward of that step.
 #
-# Why not always believe what happened? Because it is noisy. Here are 10,000 walks with a reward of
-# about 0.2 at *every* step, give or take, and the same critic, far too pessimistic now. We look at
-# the target of the first step.
+# Why not always believe what happened? Because it is noisy. Here are 10,000 walks. Now each step pays
+# about 0.2, give or take, so the first step is really worth much more than the 0.3 that the critic
+# still says. We look at the target of that step.
 
 # %%
 torch.manual_seed(0)
@@ -662,7 +670,7 @@ def gae(reward, value, next_value, terminated, done, gamma, lmbda):
 check("4.3", gae)
 
 # %% [markdown]
-# ## A loss for decisions  (about 62 min to here) (deeper)
+# ## A loss for decisions  (about 57 min to here) (deeper)
 #
 # So far the network said what things are worth. A *policy* says how likely each action is, and
 # there is no right answer for a probability. But there is an advantage: did it go better than
@@ -757,27 +765,22 @@ for name, number in losses.items():
 
 # %% [markdown]
 # Same gradient, though the numbers differ (this loss takes the *ratio* of the two probabilities, new
-# to noted, not a logarithm). Three entries are losses, to be added. The rest tells how the update is
-# going:
+# to noted, not a logarithm). Three entries are losses, to be added:
 #
 # | entry | what it says | here |
 # | --- | --- | --- |
 # | `loss_objective` | the actor's loss: minus ratio times advantage, clipped | the advantages' mean, negative |
 # | `loss_critic` | how far the critic is from `value_target` | large: nothing learned yet |
 # | `loss_entropy` | minus a little of the entropy: rewards a policy that keeps its options open | negative |
-# | `entropy` | how undecided the policy is; two equal chances have $\ln 2 \approx 0.69$ | nearly a coin |
-# | `clip_fraction` | share of steps at which clipping was at work | 0: nothing has moved |
-# | `kl_approx` | distance between new policy and noted one | 0 |
-# | `mean_ratio`, `max_ratio` | of the ratios of all steps | 1 |
-# | `ESS` | *effective sample size*: how many of the steps still count, as a share; less where ratios differ | 1: all |
-# | `explained_variance` | 1 if the critic knows every target, 0 if it knows no more than their mean | near 0 |
 #
-# Lesson 08 reads them as instruments.
+# The rest tells how the update is going: how undecided the policy is (`entropy`), how far it has moved
+# from the noted one, and whether the critic knows its targets. Lesson 08 reads them as instruments.
 #
 # ### Exercise 4.4: the policy-gradient loss  (4 min)
 # Write `policy_loss(logits, action, returns, value)`. `logits` has shape `[batch, actions]`,
 # `action` (whole numbers), `returns` and `value` have shape `[batch]`. The advantage is the return
-# minus the critic's `value`. Return one number whose gradient reaches the logits *only*.
+# minus the critic's `value`. Return $L$ of the formula above, a mean; its gradient reaches the logits
+# *only*.
 # <details><summary>Hint</summary><code>log_softmax(-1)</code> makes log-probabilities, and
 # <code>gather(1, action[:, None])</code> takes one from each row. <code>detach()</code> cuts a
 # tensor off from what it was made of.</details>
@@ -802,6 +805,10 @@ def policy_loss(logits, action, returns, value):
 check("4.4", policy_loss)
 
 # %% [markdown]
+# ## A step that forgets nothing  (about 69 min to here)
+#
+# All losses of TorchRL are used alike. First of all, what is to be sent backward?
+#
 # ### Exercise 4.5: which ones to add  (3 min)
 # Write `total_loss(losses)`: the one number to send backward, for the tensordict of *any* loss
 # module that follows the naming rule.
@@ -826,11 +833,8 @@ def total_loss(losses):
 check("4.5", total_loss)
 
 # %% [markdown]
-# ## A step that forgets nothing  (about 74 min to here)
-#
-# All losses of TorchRL are used alike. Here is one full update of the DDPG agent from above, an actor
-# and a critic with a loss each. Each line has a job, and leaving out one of those with a comment raises
-# no error. (Losses are the entries whose names begin with `loss_`.)
+# Here is one full update of the DDPG agent from "Two networks, two losses", an actor and a critic with
+# a loss each. Each line has a job, and leaving out one of those with a comment raises no error.
 
 # %%
 optimiser = torch.optim.Adam(loss_module.parameters(), lr=1e-3)
@@ -906,7 +910,7 @@ print("the critic is exactly what it was:", unmoved)
 # gradient was added to the ones before: the second is twice, the third three times the first.
 # A loop that does not learn is worth this look: *did the weights move, and is the gradient fresh?*
 #
-# ## Build it: a loss of your own  (about 80 min to here) (deeper)
+# ## Build it: a loss of your own  (about 78 min to here) (deeper)
 #
 # Everything a loss module does you have now done by hand once. The last two exercises put it together:
 # first the target for real data, then a whole loss.
@@ -954,7 +958,7 @@ def mean_length(agent):
 def teach(make_loss):
     torch.manual_seed(0)
     network = MLP(in_features=4, out_features=2, num_cells=[64, 64], activation_class=torch.nn.ReLU)
-    agent = QValueActor(network, in_keys=["observation"], spec=Categorical(2))
+    agent = QValueActor(network, in_keys=["observation"], spec=env.action_spec)
     loss, before = make_loss(network, gamma=0.9), mean_length(agent)
     trained = [weight for weight in loss.parameters() if weight.requires_grad]
     optimiser = torch.optim.Adam(trained, lr=1e-3)
@@ -979,7 +983,8 @@ def teach(make_loss):
 #   `observation`, `reward`, `done`, `terminated` and `truncated`; the reward and the flags have a last
 #   dimension of 1.
 # - `loss.update_target()` copies the network being trained into the target.
-# - `loss.parameters()` are what an optimiser needs.
+# - `loss.parameters()` must contain the weights being trained, for an optimiser; frozen target weights
+#   may be among them.
 #
 # A `torch.nn.Module` will do; a `LossModule` of TorchRL's (in `torchrl.objectives`) as well. The check
 # compares numbers, gradients and a moment of training with those of a right one. Once it agrees, run
