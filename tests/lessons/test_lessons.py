@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ast
+import builtins
 import functools
 import re
 import symtable
+from dataclasses import dataclass, field
 
 import jupytext
 import pytest
@@ -15,6 +17,8 @@ from tools import notebooks as builder
 from tools.course import minutes_of
 
 LESSONS = builder.lessons()
+WORDS = dict(enumerate("three four five six seven eight nine ten eleven twelve thirteen".split(), start=3))
+LONGEST_SHORT_PATH = 40  # minutes; those of 00 to 07 then fit into a day, with some of the exercises
 
 
 @functools.cache
@@ -97,17 +101,107 @@ def test_each_lesson_has_at_least_four_exercises_at_most_one_prediction_and_ends
     assert isinstance(last, Build)
 
 
-@pytest.mark.parametrize("lesson", LESSONS[1:], ids=lambda path: path.stem)
-def test_the_short_path_is_25_minutes_or_less_and_what_it_leaves_out_is_marked(lesson):
-    assert builder.course_of(lesson)["minutes"]["short"] <= 25
-    assert re.search(r"^## .*\(deeper\)$", prose(lesson), re.MULTILINE)
+@dataclass
+class Part:
+    """What lies below a heading that says after how many minutes one gets there."""
+
+    start: int
+    deeper: bool
+    exercises: list[int] = field(default_factory=list)  # minutes of each
+
+
+def parts(lesson) -> list[Part]:
+    found = []
+    for line in prose(lesson).splitlines():
+        if heading := re.fullmatch(r"##+ .+\(about (\d+) min to here\)( \(deeper\))?", line):
+            found.append(Part(int(heading[1]), bool(heading[2])))
+        elif exercise := re.fullmatch(r"### Exercise .+\((\d+) min\)", line):
+            found[-1].exercises.append(int(exercise[1]))
+    return found
+
+
+def minutes_of_parts(lesson) -> list[int]:
+    starts = [part.start for part in parts(lesson)] + [minutes_of(builder.course_of(lesson))]
+    return [stop - start for start, stop in zip(starts, starts[1:], strict=False)]
 
 
 @pytest.mark.parametrize("lesson", LESSONS, ids=lambda path: path.stem)
-def test_minutes_run_upward_and_a_lesson_ends_with_what_was_learned(lesson):
-    minutes = [int(number) for number in re.findall(r"^## .*\(about (\d+) min to here\)", prose(lesson), re.MULTILINE)]
-    assert len(minutes) >= 3 and minutes == sorted(minutes)
-    assert minutes[-1] <= minutes_of(builder.course_of(lesson))
+def test_each_part_has_time_for_its_exercises(lesson):
+    for part, minutes in zip(parts(lesson), minutes_of_parts(lesson), strict=True):
+        assert minutes >= sum(part.exercises), f"from minute {part.start} on"
+
+
+@pytest.mark.parametrize("lesson", LESSONS[1:], ids=lambda path: path.stem)
+def test_the_short_path_is_as_short_as_the_header_says(lesson):
+    """It is read without its exercises."""
+    timed = list(zip(parts(lesson), minutes_of_parts(lesson), strict=True))
+    reading = timed[0][0].start + sum(took - sum(part.exercises) for part, took in timed if not part.deeper)
+    assert reading <= builder.course_of(lesson)["minutes"]["short"] <= LONGEST_SHORT_PATH
+    assert any(part.deeper for part, _ in timed)
+
+
+@functools.cache
+def code_cells(lesson) -> list[tuple[str, bool]]:
+    """The code a learner runs who opens no solution, and of each cell whether the short path passes over it."""
+    found, deeper = [], 0  # level of the heading that began what is passed over
+    for cell in jupytext.read(lesson, fmt="py:percent").cells:
+        if cell.cell_type == "code" and "solution" not in cell.metadata.get("tags", []):
+            found.append((cell.source, bool(deeper)))
+        for heading in re.findall(r"^#+ .*$", cell.source, re.MULTILINE) if cell.cell_type == "markdown" else []:
+            level = len(heading.split()[0])
+            deeper = level if heading.endswith("(deeper)") else 0 if level <= deeper else deeper
+    return found
+
+
+def names_of(statement: ast.stmt) -> tuple[set[str], set[str], set[str]]:
+    """The names a statement stores, those it loads at once, and those that functions in it load when called."""
+    top = symtable.symtable(ast.unparse(statement), "cell", "exec")
+    stored = {name.get_name() for name in top.get_symbols() if name.is_assigned() or name.is_imported()}
+    loaded = {name.get_name() for name in top.get_symbols() if name.is_referenced()}
+    later, scopes = set(), top.get_children()
+    while scopes:
+        scope = scopes.pop()
+        later |= {name.get_name() for name in scope.get_symbols() if name.is_global() and name.is_referenced()}
+        scopes += scope.get_children()
+    if not isinstance(statement, (ast.Assign, ast.AugAssign, ast.Expr)):
+        loaded -= stored  # a loop stores its name before its body loads it
+    return stored, loaded, later - stored
+
+
+def missing_on_the_short_path(lesson) -> set[str]:
+    """Names that the short path loads, but that a cell it passes over made, or made last."""
+    made_deeper, missing, awaited, known = {}, set(), set(), set(dir(builtins))
+    for code, deeper in code_cells(lesson):
+        for statement in ast.parse(code).body:
+            stored, loaded, later = names_of(statement)
+            if not deeper:
+                missing |= {name for name in loaded if made_deeper.get(name, name not in known)}
+                missing |= {name for name in later if made_deeper.get(name)}
+                awaited |= later - known - made_deeper.keys()
+            imported = isinstance(statement, (ast.Import, ast.ImportFrom))
+            for name in stored:
+                made_deeper[name] = deeper and not (imported and made_deeper.get(name) is False)
+    return missing | {name for name in awaited if made_deeper.get(name, True)}
+
+
+@pytest.mark.parametrize("lesson", LESSONS, ids=lambda path: path.stem)
+def test_the_short_path_needs_nothing_that_it_passes_over(lesson):
+    assert not missing_on_the_short_path(lesson)
+
+
+def test_what_the_short_path_lacks_is_found(tmp_path):
+    lesson = tmp_path / "05_x.py"
+    below, deeper = "\n\n# %%\n", "\n\n# %% [markdown]\n# ## B (deeper)"
+    lesson.write_text(
+        f"# %%\nkept = again = 1{below}import ast{deeper}{below}lost = again = made = 2{below}import ast"
+        f"\n\n# %% [markdown]\n# ## C{below}made = 3\n[kept, made, ast, len]"
+        f"{below}def late():\n    return lost + kept + soon{below}soon = 4\nprint(again)"
+    )
+    assert missing_on_the_short_path(lesson) == {"lost", "again"}
+
+
+@pytest.mark.parametrize("lesson", LESSONS, ids=lambda path: path.stem)
+def test_a_lesson_ends_with_what_was_learned(lesson):
     assert "## What you can do now" in prose(lesson) and "**Try next:**" in prose(lesson)
 
 
@@ -117,8 +211,15 @@ def test_the_minutes_of_the_exercises_add_up(lesson):
     assert sum(map(int, minutes)) == builder.course_of(lesson)["minutes"]["exercises"]
 
 
-@pytest.mark.parametrize("lesson", LESSONS[1:], ids=lambda path: path.stem)
+@pytest.mark.parametrize("lesson", LESSONS, ids=lambda path: path.stem)
 def test_the_time_markers_rise_to_no_more_than_the_whole(lesson):
-    markers = list(map(int, re.findall(r"\(about (\d+) min to here\)", prose(lesson))))
-    assert markers == sorted(markers) and len(markers) >= 4
-    assert markers[-1] <= minutes_of(builder.course_of(lesson))
+    assert len(parts(lesson)) >= 4 and min(minutes_of_parts(lesson)) >= 0
+
+
+def test_the_readme_tells_the_hours_of_the_core():
+    core = [builder.course_of(lesson)["minutes"] for lesson in LESSONS[:8]]
+    short = sum(minutes.get("short", minutes["reading"] + minutes["exercises"]) for minutes in core)
+    whole = sum(minutes["reading"] + minutes["exercises"] for minutes in core)
+    told = re.search(r"take about (\w+) hours.+?all of the core about (\w+)", builder.README.read_text(), re.DOTALL)
+    assert told, "the sentence below the course map"
+    assert told.groups() == (WORDS[round(short / 60)], WORDS[round(whole / 60)])
