@@ -8,7 +8,7 @@
 #       - find out by looking why a loop learns slowly, and solve CartPole in seconds
 #       - stop a run, save it, and go on exactly where it stopped
 #     prerequisites: PyTorch and lessons 01 to 06 (each part is recalled here in a sentence)
-#     minutes: {reading: 60, exercises: 42, short: 25}
+#     minutes: {reading: 68, exercises: 42, short: 35}
 # ---
 
 # %% [markdown]

@@ -8,7 +8,7 @@
 #       - write the clipped objective, and say what it stops and what it lets through
 #       - read clip fraction, KL and entropy as instruments, and tell by them when a step is too large
 #     prerequisites: lessons 01 to 07 (GAE and the policy gradient are from lesson 04, the judge from 07)
-#     minutes: {reading: 60, exercises: 36, short: 25}
+#     minutes: {reading: 60, exercises: 36, short: 35}
 # ---
 
 # %% [markdown]

@@ -10,7 +10,7 @@
 #       - turn a simulator's screen into what a network can read, transform by transform
 #       - write a loop that plays and learns with a memory
 #     prerequisites: lessons 01, 03, 05 and 07 (each part is recalled here in a sentence)
-#     minutes: {reading: 73, exercises: 35, short: 25}
+#     minutes: {reading: 73, exercises: 35, short: 26}
 # ---
 
 # %% [markdown]

@@ -9,7 +9,7 @@
 #       - run IMPALA, actors here and a learner there, and say what is lost when one of them dies
 #       - build a collector with weights of its own, and send it new ones
 #     prerequisites: lessons 05 (collectors) and 08 (the policy gradient and its ratio)
-#     minutes: {reading: 55, exercises: 40, short: 25}
+#     minutes: {reading: 55, exercises: 40, short: 28}
 # ---
 
 # %% [markdown]

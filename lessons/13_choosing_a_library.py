@@ -9,7 +9,7 @@
 #       - choose by what you need, and say why
 #       - take an agent from one library to another, and prove that it is still the same
 #     prerequisites: lesson 07 (the recipe), 04 (terminated and done) and 05 (frames)
-#     minutes: {reading: 45, exercises: 40, short: 25}
+#     minutes: {reading: 49, exercises: 40, short: 29}
 # ---
 
 # %% [markdown]

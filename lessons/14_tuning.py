@@ -9,7 +9,7 @@
 #       - weigh what a setting achieves against what it costs
 #       - write a study of your own that keeps its budget and reports what is true
 #     prerequisites: lessons 03, 05 and 07 (each part is recalled here in a sentence)
-#     minutes: {reading: 55, exercises: 41, short: 25}
+#     minutes: {reading: 69, exercises: 41, short: 31}
 # ---
 
 # %% [markdown]

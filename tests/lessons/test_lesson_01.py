@@ -8,8 +8,11 @@ import sys
 import gymnasium
 import numpy as np
 import pytest
+import torch
 from gymnasium.vector import AutoresetMode
+from tensordict import TensorDict
 from torchrl.envs import GymEnv, GymWrapper, RewardSum, StepCounter, TransformedEnv
+from torchrl.envs.utils import check_env_specs
 
 from course_utils.exercises.lesson_01 import _Grid
 
@@ -28,6 +31,52 @@ def test_only_two_modes_of_autoreset_are_taken(mode):
     else:
         assert GymWrapper(vector).rollout(2).batch_size == (2, 2)
     vector.close()
+
+
+def test_the_two_modes_play_alike_and_keep_the_last_observation():
+    played = []
+    for mode in (AutoresetMode.SAME_STEP, AutoresetMode.DISABLED):
+        env = GymWrapper(gymnasium.make_vec("CartPole-v1", 2, "sync", vector_kwargs={"autoreset_mode": mode}))
+        env.set_seed(0)
+        torch.manual_seed(0)
+        played.append(env.rollout(60, break_when_any_done=False))
+    one, other = played
+    assert (one == other).all() and one["next", "terminated"].any()
+    assert (one["next", "observation"][one["next", "terminated"].squeeze(-1)][:, 2].abs() > 0.2).all(), "it leans"
+
+
+def test_some_specs_are_single_and_some_are_dictionaries():
+    env = GymEnv("CartPole-v1")
+    assert isinstance(env.action_spec.rand(), torch.Tensor) and isinstance(env.reward_spec.rand(), torch.Tensor)
+    dictionaries = [env.observation_spec, env.full_done_spec, env.full_action_spec, env.full_reward_spec]
+    assert all(isinstance(spec.rand(), TensorDict) for spec in dictionaries)
+
+
+def test_a_reset_of_some_copies_says_which():
+    told = []
+
+    class Noting(_Grid):
+        def _reset(self, tensordict):
+            told.append(None if tensordict is None else tensordict.get("_reset"))
+            return super()._reset(tensordict)
+
+    env = TransformedEnv(Noting(8, 2), StepCounter(max_steps=20))
+    ends = env.rollout(6, break_when_any_done=False)["next", "done"]
+    assert told[0] is None or told[0].all()
+    resets = [done for done in ends.unbind(1)[:-1] if done.any()]
+    assert len(resets) == len(told) - 1 and all(map(torch.equal, told[1:], resets))
+
+
+def test_nothing_fails_without_a_state_spec():
+    class Forgetful(_Grid):
+        def __init__(self, count, size):
+            super().__init__(count, size)
+            self.state_spec = None
+
+    env = Forgetful(3, 3)
+    check_env_specs(env)
+    assert not [*env.state_spec.keys()] and [*_Grid(3, 3).state_spec.keys()] == ["position"]
+    assert env.rollout(4)["next", "position"].shape[-1] == 2
 
 
 class Told(gymnasium.Wrapper):

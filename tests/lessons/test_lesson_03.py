@@ -8,9 +8,11 @@ import pytest
 import torch
 from tensordict.nn import NormalParamExtractor, TensorDictModule
 from torchrl.collectors import Collector
+from torchrl.data import OneHot
 from torchrl.envs import ExplorationType, GymEnv, TicTacToeEnv, set_exploration_type
 from torchrl.modules import (
     MLP,
+    EGreedyModule,
     MaskedCategorical,
     OrnsteinUhlenbeckProcessModule,
     ProbabilisticActor,
@@ -56,6 +58,29 @@ def test_an_actors_default_decides_where_nothing_is_set():
 
     drawn = {actor(TensorDict(x=torch.zeros(50)))["action"].item() for _ in range(20)}
     assert len(drawn) > 1
+
+
+def test_what_an_actor_hands_over_is_named_as_the_distribution_names_it(actor):
+    def renamed(in_keys):
+        body = TensorDictModule(lambda x: (x, x.exp()), ["x"], ["centre", "width"])
+        return ProbabilisticActor(body, in_keys=in_keys, distribution_class=TanhNormal)(x=torch.zeros(1))
+
+    with pytest.raises(TypeError, match="unexpected keyword argument 'centre'"):
+        renamed(["centre", "width"])
+    assert renamed({"loc": "centre", "scale": "width"}) is not None
+
+
+def test_epsilon_stays_at_its_end_and_cannot_rise():
+    module = EGreedyModule(OneHot(2), 1.0, 0.1, annealing_num_steps=200)
+    for frames, expected in [(100, 0.55), (100, 0.1), (50, 0.1)]:
+        module.step(frames)
+        assert module.eps.item() == pytest.approx(expected, abs=1e-4)
+    with pytest.raises(RuntimeError, match="eps should decrease over time or be constant"):
+        EGreedyModule(OneHot(2), 0.1, 0.5, annealing_num_steps=200)
+
+
+def test_between_the_layers_of_an_mlp_stands_a_tanh():
+    assert any(isinstance(layer, torch.nn.Tanh) for layer in MLP(3, 2, num_cells=[8]))
 
 
 def test_ornstein_uhlenbecks_step_is_a_hundredth_unless_said_otherwise():

@@ -6,8 +6,9 @@ import pytest
 import torch
 from tensordict import TensorDict
 from torchrl.data import Categorical
-from torchrl.modules import MLP, QValueActor
-from torchrl.objectives import DQNLoss, HardUpdate
+from torchrl.envs import GymEnv
+from torchrl.modules import MLP, Actor, QValueActor, ValueOperator
+from torchrl.objectives import DDPGLoss, DQNLoss, HardUpdate
 
 
 @pytest.fixture
@@ -40,6 +41,16 @@ def test_done_is_read_and_counts_only_where_terminated_is_missing(agent, steps):
     assert torch.equal(loss_of(agent, steps), loss_of(agent, turned))
     without = [one.exclude(("next", "terminated")) for one in (steps, turned)]
     assert not torch.equal(loss_of(agent, without[0]), loss_of(agent, without[1]))
+
+
+def test_the_td_error_that_ddpg_notes_is_a_square_in_the_data():
+    critic = ValueOperator(MLP(4, 1, num_cells=[8]), in_keys=["observation", "action"])
+    env = GymEnv("Pendulum-v1")
+    data = env.rollout(20)
+    losses = DDPGLoss(Actor(MLP(3, 1, num_cells=[8]), spec=env.action_spec), critic, delay_value=False)(data)
+    squares = (losses["target_value"] - losses["pred_value"]).pow(2)
+    assert torch.allclose(data["td_error"].squeeze(), squares.detach().squeeze(), rtol=1e-4)
+    assert torch.allclose(losses["loss_value"], squares.mean())
 
 
 def test_a_hard_update_copies_at_the_call_after_the_interval(agent):

@@ -125,6 +125,20 @@ def test_solutions_are_folded_in_jupyterlab_and_colab(notebook):
         assert cell.source.startswith("# @title")
 
 
+def said(cell) -> str:
+    """What a cell printed and showed, as text."""
+    return "\n".join(out.get("text", "") + out.get("data", {}).get("text/plain", "") for out in cell.get("outputs", []))
+
+
+def test_every_solution_that_is_checked_is_right(notebook):
+    solutions = [cell for cell in notebook.cells if "solution" in cell.metadata.get("tags", [])]
+    for cell in solutions:
+        assert not re.search(r": (not yet|could not run|not attempted)$", said(cell), re.MULTILINE), cell.source
+        assert ("this is the course's solution" in said(cell)) == bool(
+            re.search(r"^check\(", cell.source, re.MULTILINE)
+        )
+
+
 def test_headings_nest_without_jumps(notebook):
     text = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
     levels = [len(marks) for marks in re.findall(r"^(#+) ", text, flags=re.MULTILINE)]
