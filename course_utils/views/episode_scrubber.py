@@ -34,7 +34,8 @@ class EpisodeScrubber(WidgetView):
 
     At each step: the frame, the observation, what the agent believed of each action (`action_value`, `logits` or
     `probs`, where the rollout has one), what it did, the reward, and the rewards so far. Groups of agents, nested
-    entries and actions of several parts are shown one by one; an action that a mask forbids is shown as forbidden;
+    entries and actions of several parts are shown one by one; an action that a mask forbids is shown as forbidden, and
+    of an agent whose `mask` says that it does not act, none is;
     NaN and infinite numbers are counted; what is not shown is named. An episode that is over stays at its end.
     Without a kernel, a video, every step as a table, and the curves. Frames are held compressed.
 
@@ -93,7 +94,9 @@ class EpisodeScrubber(WidgetView):
 
     def _action(self, part: Part, step: int) -> str:
         index, value = part.index(step), part.values[step]
-        if index is not None:
+        if part.waits(step):
+            words = "does not act"
+        elif index is not None:
             words = self._action_name(index) + (" (one-hot)" if part.one_hot and part.beliefs is None else "")
             if part.allowed is not None and not (0 <= index < len(part.allowed[step]) and part.allowed[step][index]):
                 words += " (forbidden)"
@@ -160,7 +163,7 @@ class EpisodeScrubber(WidgetView):
         notes = " ".join(self._notes(track))
         return f'<p style="margin:4px 0">{escape(notes)}</p>' if notes else ""
 
-    def _curves(self) -> tuple[str, dict[str, list[float]]]:
+    def _curves(self) -> tuple[str, dict[str, list[tuple[int, float]]]]:
         """What is drawn over time, one kind for all episodes: beliefs of the actions taken, else rewards so far."""
         kinds = {track.belief for track in self.tracks.values()}
         if len(kinds) == 1 and "" not in kinds:
@@ -170,14 +173,16 @@ class EpisodeScrubber(WidgetView):
                 for label, curve in track.chosen().items()
             }
             return f"{kinds.pop()} of the action taken", curves
-        return "rewards so far", {name: track.totals.tolist() for name, track in self.tracks.items()}
+        return "rewards so far", {name: list(enumerate(track.totals.tolist())) for name, track in self.tracks.items()}
 
     def _curves_html(self, cursor: float | None = None) -> str:
         label, curves = self._curves()
-        svg = curves_svg({name: list(enumerate(curve)) for name, curve in curves.items()}, "step", label, cursor=cursor)
-        bad = {name: bad_points(list(enumerate(curve))) for name, curve in curves.items()}
+        svg = curves_svg(curves, "step", label, cursor=cursor)
+        bad = {name: bad_points(curve) for name, curve in curves.items()}
         ends = ", ".join(
-            f"{name} from {curve[0]:.3g} to {curve[-1]:.3g}" + (f" ({bad[name]})" if bad[name] else "")
+            f"{name} from {curve[0][1]:.3g} to {curve[-1][1]:.3g}" + (f" ({bad[name]})" if bad[name] else "")
+            if curve
+            else f"{name} never acts"
             for name, curve in curves.items()
         )
         at = "" if cursor is None else f" The line marks step {cursor:g}."

@@ -251,22 +251,49 @@ def _with_memory(world: Env, policy) -> Env:
     return world
 
 
+class NoPicture(Exception):
+    """Why the world could not be drawn."""
+
+
+def _why(error: Exception, lent: bool) -> str:
+    library = "pyglet's " if type(error).__module__.startswith("pyglet") else ""
+    words = " ".join(f"{library}{type(error).__name__}: {error}".split()).removesuffix(".")
+    if lent and "render_mode" not in words:  # not every environment can be given a picture after it was made
+        words += "; make the environment with render_mode='rgb_array'"
+    return words
+
+
+def _simulator_of(world: Env):
+    """What TorchRL's wrapper holds: an environment of Gymnasium, PettingZoo, VMAS or another library; or None."""
+    return vars(base_of(world)).get("_env")  # getattr would ask each member of a batch of environments
+
+
 @contextmanager
 def camera(world: Env) -> Iterator[Callable[[TensorDictBase], Any]]:
     """A function that takes a picture of the world as it is, given the tensordict that was last seen.
 
-    A Gymnasium environment that was made without a picture gets one for as long as the film is shot.
+    An environment of Gymnasium or PettingZoo that was made without a picture gets one for as long as the film is shot.
+
+    Raises:
+        NoPicture: from that function; it says why, and what to do.
     """
     os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
     simulator = gymnasium_of(world)
-    inner = getattr(simulator, "unwrapped", None)
+    inner = getattr(_simulator_of(world), "unwrapped", None)
     before = getattr(inner, "render_mode", None)
     modes = (getattr(inner, "metadata", None) or {}).get("render_modes", ())
     lent = inner is not None and before is None and "rgb_array" in modes
     if lent:
         inner.render_mode = "rgb_array"
+
+    def take(seen: TensorDictBase) -> np.ndarray:
+        try:
+            return picture(_picture(world, simulator, seen))
+        except Exception as error:  # a renderer can fail in many ways
+            raise NoPicture(_why(error, lent)) from error
+
     try:
-        yield lambda seen: _picture(world, simulator, seen)
+        yield take
     finally:
         if lent:
             inner.render_mode = before
@@ -276,8 +303,9 @@ def _picture(world: Env, simulator, seen: TensorDictBase):
     base = base_of(world)
     if simulator is not None:
         picture = simulator.render()
-    elif hasattr(type(base), "render") or callable(getattr(getattr(base, "_env", None), "render", None)):
-        render = base.render if hasattr(type(base), "render") else base._env.render
+    elif hasattr(type(base), "render"):
+        picture = _call_render(base.render)
+    elif callable(render := getattr(_simulator_of(world), "render", None)):
         picture = _call_render(render)
     else:
         picture = _pixels(world, seen)
@@ -306,11 +334,16 @@ def _call_render(render: Callable):
 
 
 def _pixels(world: Env, seen: TensorDictBase):
+    from torchrl.envs import ParallelEnv, SerialEnv
+
     for key in seen.keys(True, True):
         if (key if isinstance(key, str) else key[-1]) == "pixels":
             return first_copy(seen.get(key), world)
+    base = base_of(world)
+    several = isinstance(base, SerialEnv | ParallelEnv)
+    fix = "; give `record_episode` one of the environments it is made of" if several else ""
     raise RuntimeError(
-        f"{type(base_of(world)).__name__} does not draw: it has no method `render` and writes no entry `pixels`"
+        f"{type(base).__name__} does not draw: it has no method `render` and writes no entry `pixels`{fix}"
     )
 
 
@@ -439,18 +472,24 @@ def ended(stepped: TensorDictBase, world: Env) -> tuple[bool, bool, bool]:
 
 
 def title(world: Env) -> str:
-    """What the world is called: a Gymnasium id, or the name of its class."""
-    simulator = gymnasium_of(world)
+    """What the world is called: a Gymnasium id, a VMAS scenario, a PettingZoo task, or the name of its class."""
+    simulator, base = gymnasium_of(world), base_of(world)
     if simulator is None:
-        return type(base_of(world)).__name__
+        names = (vars(base).get("scenario_name"), _metadata(world).get("name"))
+        return next((name for name in names if isinstance(name, str)), type(base).__name__)
     spec = getattr(simulator, "spec", None)
     return spec.id if spec else type(simulator.unwrapped).__name__
 
 
 def fps_of(world: Env) -> int:
     """Frames per second at which the world is meant to be shown; 30 where it does not say."""
-    metadata = getattr(gymnasium_of(world), "metadata", None) or {}
-    return int(metadata.get("render_fps") or 30)
+    seconds = getattr(getattr(_simulator_of(world), "world", None), "dt", None)  # VMAS says how long a step is
+    return int(_metadata(world).get("render_fps") or (seconds and 1 / seconds) or 30)
+
+
+def _metadata(world: Env) -> dict:
+    found = getattr(_simulator_of(world), "metadata", None)
+    return found if isinstance(found, dict) else {}
 
 
 def reward_of(stepped: TensorDictBase, world: Env) -> float:

@@ -6,7 +6,7 @@ It knows TorchRL's layouts: values at the root, in groups of agents, in Dict act
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import prod
 from typing import NamedTuple
 
@@ -25,6 +25,7 @@ PARTS = 100  # of an entry with more values in a frame, the first so many are re
 LABELS = 21  # whole numbers from 0 up to 20 are names of choices
 ENDS = ("done", "terminated", "truncated")
 MASKS = ("action_mask", "mask")  # PettingZoo's and Gymnasium's name, and TorchRL's in its own games
+NOT_THERE, WAITS = "not in the frame", "does not act"
 KNOWN = {*ENDS, *MASKS, "reward", "episode_reward", "action", "index"}  # the last is the buffer's own
 
 
@@ -41,7 +42,8 @@ class Quantity:
         values: float64 [slots]; NaN where a slot has none.
         labels: the names of values that are no amounts, such as actions: these have shares, but no mean.
         there: bool [slots], which slots have one; None if all have.
-        partly: is it a surprise that some slots have none? Of returns, which stand at ends alone, it is not.
+        partly: what it means that some slots have none; empty where that is no surprise, as of returns, which stand at
+            ends alone.
         forbidden: bool [slots], where a mask forbids the action that was taken; None without a mask.
     """
 
@@ -49,7 +51,7 @@ class Quantity:
     values: Tensor
     labels: dict[float, str] | None = None
     there: Tensor | None = None
-    partly: bool = False
+    partly: str = ""
     forbidden: Tensor | None = None
 
     def at(self, slots: Tensor | None = None) -> tuple[Tensor, Tensor, int]:
@@ -256,7 +258,7 @@ def done(frames: Frames, buffer: ReplayBuffer) -> dict[str, Quantity]:
         for part, code in zip(wide, codes, strict=True):
             label = _named(name, part)
             found[label] = Quantity(
-                f"{label}: frames that end an episode", _double(code), labels, part.there, part.there is not None
+                f"{label}: frames that end an episode", _double(code), labels, part.there, NOT_THERE
             )
     if not found:
         raise Missing("the frames have no entry ('next', 'done')")
@@ -282,21 +284,23 @@ def action(frames: Frames, buffer: ReplayBuffer) -> dict[str, Quantity]:
                     f"({never} of the {choices} choices never taken)."
                 )
         if values is not None:
-            masks = _mask_of(frames, path, values)
+            masks = _mask_of(frames, path, values, agents)
+        acts = _who_acts(frames, path, agents)
         for part in frames.parts(path, values):
             name = _named(name_of(path), part)
-            found[name] = _action_quantity(name, part, choices, None if masks is None else masks.get(part.index))
+            quantity = _action_quantity(name, part, choices, None if masks is None else masks.get(part.index))
+            found[name] = quantity if acts is None else _where_it_acts(quantity, acts, part, agents)
     if not found:
         raise Missing("the frames have no entry 'action'")
     return found
 
 
-def _mask_of(frames: Frames, path: Path, chosen: Tensor) -> dict[tuple[int, ...], Tensor] | None:
+def _mask_of(frames: Frames, path: Path, chosen: Tensor, agents: int) -> dict[tuple[int, ...], Tensor] | None:
     """For each part of an action given as an index, which choices its mask allows: bool [slots, choices]."""
     squeezed = chosen.squeeze(-1) if chosen.ndim > 1 and chosen.shape[-1] == 1 else chosen
     for name in MASKS:
         mask = frames.dense((*path[:-1], name))
-        if mask is None or mask.dtype != torch.bool or chosen.is_floating_point():
+        if mask is None or mask.dtype != torch.bool or mask.ndim < 2 + agents or chosen.is_floating_point():
             continue
         for shape in (chosen.shape, squeezed.shape):
             if mask.shape[:-1] == shape and mask.shape[-1] > 0:
@@ -316,7 +320,24 @@ def _action_quantity(name: str, part: Part, choices: int, mask: Tensor | None) -
             forbidden = ~(inside & mask.gather(1, values.long().clamp(max=mask.shape[1] - 1).unsqueeze(1)).squeeze(1))
             never = {choice for choice in range(mask.shape[1]) if not mask[:, choice].any()}
             labels = {code: f"{word} (forbidden)" if int(code) in never else word for code, word in labels.items()}
-    return Quantity(name, _double(values), labels, part.there, part.there is not None, forbidden)
+    return Quantity(name, _double(values), labels, part.there, NOT_THERE, forbidden)
+
+
+def _who_acts(frames: Frames, path: Path, agents: int) -> Tensor | None:
+    """PettingZoo's mask of a group: for each agent, whether it acts in this frame: bool [slots, *agents]."""
+    mask = frames.dense((*path[: path.index("action")], "mask")) if agents else None
+    return mask if mask is not None and mask.dtype == torch.bool and mask.ndim == 1 + agents else None
+
+
+def _where_it_acts(quantity: Quantity, acts: Tensor, part: Part, agents: int) -> Quantity:
+    """Without the fillers that stand where an agent does not act."""
+    own = acts.reshape(len(acts), -1)
+    if own.shape[1] > 1:
+        own = acts[(slice(None), *part.index[:agents])]
+    there = own.reshape(len(acts))
+    forbidden = None if quantity.forbidden is None else quantity.forbidden & there
+    both = there if quantity.there is None else there & quantity.there
+    return replace(quantity, there=both, partly=WAITS, forbidden=forbidden)
 
 
 def payoff(frames: Frames, buffer: ReplayBuffer) -> dict[str, Quantity]:
@@ -348,7 +369,7 @@ def payoff(frames: Frames, buffer: ReplayBuffer) -> dict[str, Quantity]:
                 "reward of a step" if label == "reward" else label,
                 _double(part.values),
                 there=part.there,
-                partly=part.there is not None,
+                partly=NOT_THERE,
             )
     if not found:
         raise Missing("the frames have no entry ('next', 'reward')")

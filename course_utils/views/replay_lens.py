@@ -185,11 +185,15 @@ class Look:
             ]
             if any(count(odd) for _, odd, _ in found):
                 lines.append([f"{name}: {words}", *cells])
-        if quantity.partly:
+        if quantity.partly and quantity.there is not None:
             cells = [f"{absent:,} of {total:,}" for (_, _, absent), (_, total) in zip(found, looks, strict=True)]
-            lines.append([f"{name}: not in the frame", *cells])
+            lines.append([f"{name}: {quantity.partly}", *cells])
         if (forbidden := quantity.forbidden) is not None:
-            cells = [_percent(forbidden if slots is None else forbidden[slots]) for slots, _ in looks]
+            chosen = [forbidden if slots is None else forbidden[slots] for slots, _ in looks]
+            if quantity.there is not None:
+                present = [quantity.there if slots is None else quantity.there[slots] for slots, _ in looks]
+                chosen = [hits[there] for hits, there in zip(chosen, present, strict=True)]
+            cells = [_percent(hits) if len(hits) else NONE for hits in chosen]
             lines.append([f"{name}: though its mask forbids it", *cells])
         return lines
 

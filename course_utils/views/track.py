@@ -59,6 +59,7 @@ class Part:
         belief: what `beliefs` are, "Q-value" or "probability"; empty where there are none.
         beliefs: for each step one number per action.
         allowed: for each step, for each action whether it may be taken; None where nothing is said.
+        acts: for each step whether the agent acts in it; None where nothing is said.
     """
 
     label: str
@@ -69,16 +70,23 @@ class Part:
     belief: str = ""
     beliefs: list[np.ndarray] | None = None
     allowed: list[np.ndarray] | None = None
+    acts: list[bool] | None = None
+
+    def waits(self, step: int) -> bool:
+        """Does the agent not act at this step? What stands there as its action is then a filler."""
+        return self.acts is not None and not self.acts[step]
 
     def index(self, step: int) -> int | None:
         """Which action was taken, where actions are counted and this one has a single part."""
         value = self.values[step]
-        if not self.counted or value is None:
+        if not self.counted or value is None or self.waits(step):
             return None
         return int(value.argmax()) if self.one_hot else int(value[0])
 
     def value(self, step: int) -> int | np.ndarray | None:
-        """The index of the action, or all its numbers."""
+        """The index of the action, or all its numbers; None where the agent does not act."""
+        if self.waits(step):
+            return None
         index = self.index(step)
         return self.values[step] if index is None else index
 
@@ -118,6 +126,7 @@ class _Read:
     values: dict[Path, list[np.ndarray | None]] = field(default_factory=dict)
     floating: dict[Path, bool] = field(default_factory=dict)
     narrow: dict[Path, bool] = field(default_factory=dict)
+    single: dict[Path, bool] = field(default_factory=dict)
     other: set[str] = field(default_factory=set)
 
     def note(self, count: int, step: int, path: Path, value) -> None:
@@ -126,6 +135,7 @@ class _Read:
             return
         self.floating[path] = self.floating.get(path, False) or value.is_floating_point()
         self.narrow[path] = value.dtype == torch.int8
+        self.single[path] = value.ndim == 0
         flat = value.detach().cpu().reshape(-1)
         kept = flat.double().numpy() if not flat.is_complex() else flat.abs().double().numpy()
         self.values.setdefault(path, [None] * count)[step] = kept
@@ -195,17 +205,21 @@ class Track:
         found = {words_of(path): values[step] for path, values in self.reward_parts.items() if values[step] is not None}
         return found if len(found) > 1 or any(len(value) > 1 for value in found.values()) else {}
 
-    def chosen(self) -> dict[str, list[float]]:
-        """What was believed of the actions taken, for each part that has beliefs."""
+    def chosen(self) -> dict[str, list[tuple[int, float]]]:
+        """What was believed of the actions taken, for each part that has beliefs: (step, belief) where one was taken."""
         return {
-            part.label: [_at(part.beliefs[step], part.index(step)) for step in range(self.steps)]
+            part.label: [
+                (step, _at(part.beliefs[step], index))
+                for step in range(self.steps)
+                if (index := part.index(step)) is not None
+            ]
             for part in self.parts
             if part.beliefs is not None
         }
 
 
-def _at(beliefs: np.ndarray, index: int | None) -> float:
-    return float(beliefs[index]) if index is not None and 0 <= index < len(beliefs) else float("nan")
+def _at(beliefs: np.ndarray, index: int) -> float:
+    return float(beliefs[index]) if 0 <= index < len(beliefs) else float("nan")
 
 
 def _single(found: dict):
@@ -263,8 +277,18 @@ def _part(now: _Read, path: Path, several: bool) -> Part:
     part = Part(label, values, counted, one_hot, floating)
     if counted and beliefs is not None and _belong(part, beliefs):
         part.belief, part.beliefs = kind, beliefs
+    part.acts = _acts(now, path[: path.index("action")] if "action" in path else path[:-1])
     part.allowed = _allowed(now, path[:-1], part)
     return part
+
+
+def _acts(now: _Read, place: Path) -> list[bool] | None:
+    """PettingZoo's mask of a group: one value for each agent, whether it acts in this step."""
+    path = (*place, "mask")
+    rows = now.values.get(path)
+    if rows is None or not place or not isinstance(place[-1], int) or not now.single[path]:
+        return None
+    return [row is None or bool(row[0]) for row in rows]
 
 
 def _belong(part: Part, beliefs: list[np.ndarray]) -> bool:
@@ -290,7 +314,7 @@ def _softmax(logits: np.ndarray) -> np.ndarray:
 def _allowed(now: _Read, place: Path, part: Part) -> list[np.ndarray] | None:
     for name in MASKS:
         rows = now.values.get((*place, name))
-        if rows is None or any(row is None for row in rows) or not part.counted:
+        if rows is None or any(row is None for row in rows) or not part.counted or now.single[(*place, name)]:
             continue
         counts = {len(row) for row in rows}
         if len(counts) == 1 and (part.beliefs is None or counts == {len(part.beliefs[0])}):
@@ -393,14 +417,14 @@ def _left_out(now: _Read, acting: Sequence[Path], seen: Sequence[Path], parts: l
     """What the rollout holds and the scrubber does not show."""
     shown = {*acting, *seen}
     places = {path[:-1] for path, part in zip(acting, parts, strict=True) if part.beliefs is not None}
-    allowed = {path[:-1] for path, part in zip(acting, parts, strict=True) if part.allowed is not None}
+    masked = {path[:-1] for path, part in zip(acting, parts, strict=True) if part.allowed or part.acts}
     left = sorted(
         words_of(path)
         for path in now.values
         if path not in shown
         and path[-1] not in ENDS
         and not (path[-1] in (*BELIEFS, "chosen_action_value") and path[:-1] in places)
-        and not (path[-1] in MASKS and path[:-1] in allowed)
+        and not (path[-1] in MASKS and path[:-1] in masked)
     )
     left += sorted(now.other)
     if not left:
