@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from tensordict import TensorDictBase
 
+from course_utils.views.choice import choice
 from course_utils.views.curves import WIDTH, bad_points, curves_svg
 from course_utils.views.display import WidgetView, image_tag
 from course_utils.views.frames import Film
@@ -245,9 +246,7 @@ class EpisodeScrubber(WidgetView):
         last = len(self) - 1
         play = widgets.Play(min=0, max=last, interval=INTERVAL, description="play")
         slider = widgets.IntSlider(min=0, max=last, description="step", layout={"width": "380px"})
-        speed = widgets.Dropdown(
-            options={"full": 1, "half": 2, "a fifth": 5}, description="speed", layout={"width": "170px"}
-        )
+        speed = choice([("full", 1), ("half", 2), ("a fifth", 5)], "speed", 1)
         widgets.jslink((play, "value"), (slider, "value"))
         speed.observe(lambda change: setattr(play, "interval", INTERVAL * change["new"]), "value")
         screens = {name: widgets.HTML() for name in self.tracks}

@@ -21,6 +21,7 @@ from torch import Tensor
 from torchrl import data as torchrl_data
 from torchrl.data import ReplayBuffer, SamplerWithoutReplacement, SliceSampler
 
+from course_utils.views.choice import choice
 from course_utils.views.display import View, WidgetView
 from course_utils.views.finite import in_words
 from course_utils.views.plotting import PALETTE, plain, show_figure, unit_for, use_course_style
@@ -224,7 +225,10 @@ def _bins(values: Tensor) -> np.ndarray:
     """Edges of equal bins; around whole numbers each bin holds equally many of them."""
     low, high = values.min().item(), values.max().item()
     if (values == values.round()).all() and high - low < 2**50:
-        step = -(-(high - low + 1) // BINS)
+        count = high - low + 1
+        least = -(-count // BINS)
+        # A last bin of fewer numbers would look as if there were less of them, if it can be helped.
+        step = next((step for step in range(int(least), int(2 * least)) if count % step == 0), least)
         return np.arange(low - 0.5, high + step, step)
     return np.linspace(low, high, BINS + 1)
 
@@ -310,7 +314,7 @@ def _make_widget(find_buffer: Callable[[], ReplayBuffer | None], look: Look, dra
     import ipywidgets
 
     roomy = {"style": {"description_width": "initial"}}
-    what = ipywidgets.Dropdown(options=look.panels, description="Quantity", **roomy)
+    what = choice(look.panels, "Quantity", look.panels[0])
     sizes = [(f"{size:,}", size) for size in sorted({256, 1_000, 10_000, draws})]
     many = ipywidgets.SelectionSlider(
         options=sizes, value=draws, description="Frames to draw", continuous_update=False, **roomy
@@ -342,7 +346,8 @@ def _make_widget(find_buffer: Callable[[], ReplayBuffer | None], look: Look, dra
     many.observe(draw, "value")
     again.on_click(draw)
     show()
-    return ipywidgets.VBox([ipywidgets.HBox([what, many, again]), picture])
+    controls = ipywidgets.HBox([what, many, again], layout={"flex_flow": "row wrap"})
+    return ipywidgets.VBox([controls, picture])
 
 
 class ReplayLens(WidgetView):

@@ -206,7 +206,7 @@ class Track:
         return found if len(found) > 1 or any(len(value) > 1 for value in found.values()) else {}
 
     def chosen(self) -> dict[str, list[tuple[int, float]]]:
-        """What was believed of the actions taken, for each part that has beliefs: (step, belief) where one was taken."""
+        """What was believed of the actions taken, for each part with beliefs: (step, belief) where one was taken."""
         return {
             part.label: [
                 (step, _at(part.beliefs[step], index))
