@@ -12,7 +12,7 @@ import numpy as np
 from tensordict import TensorDictBase
 
 from course_utils.views.choice import choice
-from course_utils.views.curves import WIDTH, bad_points, curves_svg
+from course_utils.views.curves import WIDTH, bad_points, curves_svg, left_out
 from course_utils.views.display import WidgetView, image_tag
 from course_utils.views.frames import Film
 from course_utils.views.plotting import PALETTE
@@ -187,7 +187,8 @@ class EpisodeScrubber(WidgetView):
             for name, curve in curves.items()
         )
         at = "" if cursor is None else f" The line marks step {cursor:g}."
-        return image_tag(svg.encode(), "image/svg+xml", f"{label} over the steps: {ends}.{at}", WIDTH)
+        drawn = f" {words.capitalize()}." if (words := left_out(curves)) else ""
+        return image_tag(svg.encode(), "image/svg+xml", f"{label} over the steps: {ends}.{drawn}{at}", WIDTH)
 
     def _static_html(self) -> str:
         figures = "".join(self._static_figure(name) for name in self.tracks)
