@@ -91,7 +91,11 @@ class EpisodeScrubber(WidgetView):
 
     def _actions(self, track: Track, step: int) -> str:
         """All parts of what was done."""
-        return "; ".join(self._action(part, step) for part in track.parts) or "not recorded"
+        said = [f"{name} {words[step]!r}" for name, words in track.words.items() if words[step] is not None]
+        said = [words.removeprefix("action ") for words in said]
+        return "; ".join([*(self._action(part, step) for part in track.parts), *said]) or (
+            "not shown" if track.unread else "not recorded"
+        )
 
     def _action(self, part: Part, step: int) -> str:
         index, value = part.index(step), part.values[step]
@@ -266,7 +270,7 @@ class EpisodeScrubber(WidgetView):
 
 def _reward(track: Track, moment: Moment) -> str:
     several = track.rewards_at(moment.step)
-    if not track.reward_parts:
+    if not track.rewarded(moment.step):
         return "no reward recorded"
     words = f"reward {moment.reward:.3g}"
     if not several:

@@ -14,6 +14,7 @@ from tensordict import TensorDict, TensorDictBase
 from course_utils.views.frames import as_array
 
 Env = Any  # a name, a gymnasium.Env or a torchrl EnvBase: neither library is imported for a type
+OWN = {"next", "reward", "done", "terminated", "truncated"}  # entries that every environment of TorchRL writes
 GIVE_IT = "Give `record_episode` the environment the agent learned in, transforms included, in place of the name"
 
 
@@ -77,6 +78,12 @@ def _wrapped(env: Env, policy) -> Env:
             f"In {name} an observation and an action are both called {', '.join(map(repr, sorted(shared)))}: one would "
             "be written over the other. Rename one: gymnasium.wrappers has TransformObservation and TransformAction."
         )
+    taken = (_entries(env.observation_space, "observation") | _entries(env.action_space, "action")) & OWN
+    if taken:
+        raise ValueError(
+            f"In {name} a part of a space is called {', '.join(map(repr, sorted(taken)))}, as an entry that TorchRL "
+            "writes itself. Rename it: gymnasium.wrappers has TransformObservation and TransformAction."
+        )
     try:
         world = GymWrapper(_in_plain_spaces(env), categorical_action_encoding=not _speaks_one_hot(policy))
     except Exception as error:
@@ -99,7 +106,9 @@ def _in_plain_spaces(env):
     seen, acts = env.observation_space, env.action_space
     if (plain := _plain(seen, "observation")) != seen:
         env = gym.wrappers.TransformObservation(env, lambda value: _to_plain(seen, value, "observation"), plain)
-    if (plain := _plain(acts, "action")) != acts or isinstance(acts, gym.spaces.Dict):
+    # TorchRL hands over a single part of a Dict, and an array of one number where a Box is a number.
+    changed = isinstance(acts, gym.spaces.Dict) or (isinstance(acts, gym.spaces.Box) and acts.shape == ())
+    if (plain := _plain(acts, "action")) != acts or changed:
         env = gym.wrappers.TransformAction(env, lambda value: _from_plain(acts, value, "action"), plain)
     return env
 
@@ -155,6 +164,8 @@ def _from_plain(space, value, name: str):
             value = dict.fromkeys(parts, value)
         whole = {key: _from_plain(part, value[label], label) for label, (key, part) in parts.items()}
         return tuple(whole.values()) if isinstance(space, spaces.Tuple) else whole
+    if isinstance(space, spaces.Text):
+        return str(value)
     if isinstance(space, spaces.Discrete):
         return int(value) + int(space.start)
     if isinstance(space, spaces.MultiDiscrete):

@@ -18,7 +18,7 @@ from torchrl import data as torchrl_data
 from torchrl.data import ReplayBuffer
 
 from course_utils.views.entries import Path, Ragged, leaves_of, tensors_in
-from course_utils.views.finite import SEARCHED, in_words, not_finite
+from course_utils.views.finite import SEARCHED, in_words, not_finite, plain_values, readable
 from course_utils.views.tree_facts import Plain, Stack
 
 PARTS = 100  # of an entry with more values in a frame, the first so many are read
@@ -130,10 +130,10 @@ class Frames:
     def dense(self, path: Path) -> Tensor | None:
         """The entry as [slots, ...] if it is one tensor, else None."""
         leaf = self.entries.get(path)
-        if leaf is None or not isinstance(leaf.value, Tensor) or leaf.value.is_complex():
+        if leaf is None or not isinstance(leaf.value, Tensor) or not _has_numbers(leaf.value):
             return None
         self.read.add(path)
-        value = leaf.value.detach().as_subclass(Tensor).cpu()
+        value = plain_values(leaf.value)
         return value.reshape(self.count, *value.shape[len(self.shape) :])
 
     def parts(self, path: Path, values: Tensor | None = None) -> list[Part]:
@@ -153,17 +153,18 @@ class Frames:
 
     def _of_ragged(self, value, slot_dims: int | None = None) -> Iterator[Part]:
         slot_dims = len(self.shape) if slot_dims is None else slot_dims
-        if isinstance(value, Tensor) and not value.is_complex():
-            value = value.detach().as_subclass(Tensor).cpu()
+        if isinstance(value, Tensor) and _has_numbers(value):
+            value = plain_values(value)
             yield from _of_tensor(value.reshape(self.count, *value.shape[slot_dims:]))
         elif isinstance(value, Ragged) and value.dim >= slot_dims:  # agents that differ
             for number, member in enumerate(value.members):
                 for part in self._of_ragged(member, slot_dims):
                     yield part._replace(index=(number, *part.index))
         elif isinstance(value, Ragged):  # frames that differ
-            rows = [[t.detach().as_subclass(Tensor).cpu().flatten() for t in tensors_in(m)] for m in value.members]
-            if any(t.is_complex() for row in rows for t in row):
+            tensors = [list(tensors_in(member)) for member in value.members]
+            if not all(_has_numbers(tensor) for row in tensors for tensor in row):
                 return
+            rows = [[plain_values(tensor).flatten() for tensor in row] for row in tensors]
             flat = [torch.cat(row) if row else torch.zeros(0, dtype=torch.int64) for row in rows]
             for place in range(min(PARTS + 1, max(map(len, flat), default=0))):
                 there = torch.tensor([len(row) > place for row in flat])
@@ -172,9 +173,12 @@ class Frames:
 
     def search(self) -> list[str]:
         """Says in words where anything is not finite, and which entries were too large to be searched."""
-        found, large = [], []
+        found, large, unread = [], [], []
         for path, leaf in self.entries.items():
             tensors = [t for t in tensors_in(leaf.value) if t.is_floating_point()]
+            if not all(map(readable, tensors_in(leaf.value))):
+                unread.append(name_of(path))
+                continue
             total, counts = sum(t.numel() for t in tensors), {}
             if total > SEARCHED:
                 large.append(name_of(path))
@@ -185,7 +189,8 @@ class Frames:
             if counts:
                 found.append(f"{name_of(path)}: {in_words(counts, total)}")
         lines = ["NOT FINITE: " + "; ".join(found) + ". Means and pictures are of the finite values."] if found else []
-        return lines + [f"Too large to be searched for NaN: {', '.join(large)}."] * bool(large)
+        lines += [f"Too large to be searched for NaN: {', '.join(large)}."] * bool(large)
+        return lines + [f"Without values to read (meta, sparse or quantized): {', '.join(unread)}."] * bool(unread)
 
     def besides(self) -> str:
         """Says in words which entries no quantity is made of; of those at the root and below "next" the first alone."""
@@ -200,6 +205,10 @@ class Frames:
             return ""
         more = f" and {len(names) - 10} more" if len(names) > 10 else ""
         return f"Stored besides, and not compared: {', '.join(names[:10])}{more}. show(buffer[:]) shows what they hold."
+
+
+def _has_numbers(tensor: Tensor) -> bool:
+    return readable(tensor) and not tensor.is_complex()
 
 
 def _of_tensor(values: Tensor) -> Iterator[Part]:

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from tensordict import TensorDictBase
+from tensordict import TensorDictBase, is_non_tensor
 
+from course_utils.views.finite import plain_values, readable
 from course_utils.views.frames import Film, film_of
 
 KEPT = 64  # numbers of an observation
@@ -128,16 +129,25 @@ class _Read:
     narrow: dict[Path, bool] = field(default_factory=dict)
     single: dict[Path, bool] = field(default_factory=dict)
     other: set[str] = field(default_factory=set)
+    sizes: set[str] = field(default_factory=set)
+    words: dict[Path, list[str | None]] = field(default_factory=dict)
 
     def note(self, count: int, step: int, path: Path, value) -> None:
-        if not isinstance(value, torch.Tensor):
+        value = value.data if is_non_tensor(value) else value
+        if isinstance(value, str) and "action" in path:
+            self.words.setdefault(path, [None] * count)[step] = value
+            return
+        if not isinstance(value, torch.Tensor) or not readable(value):
             self.other.add(words_of(path))
             return
         self.floating[path] = self.floating.get(path, False) or value.is_floating_point()
         self.narrow[path] = value.dtype == torch.int8
         self.single[path] = value.ndim == 0
-        flat = value.detach().cpu().reshape(-1)
-        kept = flat.double().numpy() if not flat.is_complex() else flat.abs().double().numpy()
+        flat = plain_values(value).reshape(-1)
+        if flat.is_complex():
+            self.sizes.add(words_of(path))
+            flat = flat.abs()
+        kept = flat.double().numpy()
         self.values.setdefault(path, [None] * count)[step] = kept
 
 
@@ -149,7 +159,11 @@ class Track:
             raise TypeError(
                 f"A rollout is a TensorDict; this is a {type(rollout).__name__}. Use env.rollout(100, policy)."
             )
-        if rollout.ndim != 1 or len(rollout) == 0:
+        if rollout.ndim == 1 and len(rollout) == 0:
+            raise ValueError("This rollout has no step: there is nothing to step through.")
+        if rollout.ndim == 0:
+            raise ValueError("A rollout has shape [time]; this is a single step. Stack several: torch.stack(steps).")
+        if rollout.ndim != 1:
             raise ValueError(
                 f"A rollout has shape [time]; this one has {list(rollout.shape)}. Take one row: rollout[0]."
             )
@@ -161,12 +175,18 @@ class Track:
                 if path[-1] not in NO_NUMBERS:
                     now.note(self.steps, step, path, value)
             following = one.get("next", None)
-            for path, value in leaves(following) if following is not None else ():
+            for path, value in leaves(following) if isinstance(following, TensorDictBase) else ():
                 if path[-1] not in NO_NUMBERS:
                     after.note(self.steps, step, path, value)
         acting = _action_paths(now, after)
         self.parts = [_part(now, path, len(acting) > 1) for path in acting]
-        self.reward_parts = {path[:-1]: values for path, values in after.values.items() if path[-1] == "reward"}
+        self.words = {words_of(path): words for path, words in now.words.items()}
+        self.unread = any("action" in name.split() for name in now.other)
+        rewards = {path[:-1]: values for path, values in after.values.items() if path[-1] == "reward"}
+        self.reward_parts = {
+            path: [None if value is None or not len(value) else value for value in values]
+            for path, values in rewards.items()
+        }
         self.rewards = _sums(self.reward_parts, self.steps)
         self.ends, self.some_ended = _ends_of(after, self.steps)
         self.totals = _totals(self.rewards, self.ends)
@@ -176,6 +196,8 @@ class Track:
         self.observations, self.there = np.stack([row for row, _ in rows]), np.stack([there for _, there in rows])
         self.seen_numbers = sum(max((len(v) for v in now.values[path] if v is not None), default=0) for path in seen)
         self.notes = [*_bad_numbers(now, after, acting, seen, self.parts), *_left_out(now, acting, seen, self.parts)]
+        if complex_ones := sorted(now.sizes | {name for name in after.sizes if name.split()[-1] == "reward"}):
+            self.notes.append(f"Complex numbers, shown by their size: {', '.join(complex_ones)}.")
 
     def __len__(self) -> int:
         """How many moments there are: one more than steps where the frame after the last step was kept."""
@@ -199,6 +221,10 @@ class Track:
         beliefs = _single({part.label: part.beliefs[step] for part in self.parts if part.beliefs is not None})
         reward = float(self.rewards[step])
         return Moment(step, frame, self.observations[step], action, reward, total, beliefs, end)
+
+    def rewarded(self, step: int) -> bool:
+        """Does the step have a reward?"""
+        return any(values[step] is not None for values in self.reward_parts.values())
 
     def rewards_at(self, step: int) -> dict[str, np.ndarray]:
         """Each agent's reward, where there are several."""
