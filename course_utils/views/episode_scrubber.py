@@ -264,7 +264,7 @@ class EpisodeScrubber(WidgetView):
 
         slider.observe(lambda change: draw(change["new"]), "value")
         draw(0)
-        controls = widgets.HBox([play, slider, speed])
+        controls = widgets.HBox([play, slider, speed], layout={"align_items": "flex-end"})
         return widgets.VBox([controls, widgets.HBox(list(screens.values())), curves])
 
 

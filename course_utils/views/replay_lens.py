@@ -346,7 +346,7 @@ def _make_widget(find_buffer: Callable[[], ReplayBuffer | None], look: Look, dra
     many.observe(draw, "value")
     again.on_click(draw)
     show()
-    controls = ipywidgets.HBox([what, many, again], layout={"flex_flow": "row wrap"})
+    controls = ipywidgets.HBox([what, many, again], layout={"flex_flow": "row wrap", "align_items": "flex-end"})
     return ipywidgets.VBox([controls, picture])
 
 
