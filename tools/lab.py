@@ -64,7 +64,12 @@ def jupyter_command(port: int) -> list[str]:
         "ServerApp.port": port,
         "ServerApp.port_retries": 50,  # should another server take the port in this moment
         "ServerApp.sock": "",
+        "ServerApp.contents_manager_class": "jupyter_server.services.contents.largefilemanager.AsyncLargeFileManager",
+        "ServerApp.kernel_spec_manager_class": "jupyter_client.kernelspec.KernelSpecManager",
         "ServerApp.root_dir": ROOT,
+        "FileContentsManager.root_dir": ROOT,
+        "ServerApp.preferred_dir": ROOT,  # one outside of root_dir ends the server
+        "FileContentsManager.preferred_dir": "",
         "LabApp.default_url": f"/lab/tree/{FIRST}",
         "ServerApp.identity_provider_class": "tools.identity.FreshToken",
         "ServerApp.kernel_manager_class": "tools.kernels.LocalKernels",
@@ -73,7 +78,9 @@ def jupyter_command(port: int) -> list[str]:
         "ServerApp.allow_origin": "",
         "ServerApp.allow_origin_pat": "",
         "ServerApp.allow_remote_access": False,
+        "ServerApp.local_hostnames": "localhost",
         "ServerApp.disable_check_xsrf": False,
+        "ServerApp.tornado_settings": "{}",  # they come after all others, and would take any of them back
     }
     command = [sys.executable, "-m", "jupyterlab", *(f"--{name}={value}" for name, value in options.items())]
     if hasattr(os, "geteuid") and os.geteuid() == 0:
