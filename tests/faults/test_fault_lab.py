@@ -60,6 +60,8 @@ PORT = 8940
 SECONDS = 120
 # `make lab` without its look at the machine, which takes most of its time; tests/machine/test_fresh_clone.py has it.
 START = """
+import sys
+sys.path.append(sys.argv.pop(1))
 from course_utils.machine import doctor
 from tools import lab
 doctor.diagnose = lambda: doctor.Report([])
@@ -97,12 +99,19 @@ def broken_notebooks(work, notebooks) -> dict[str, bytes]:
 
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory):
-    return fresh_copy(tmp_path_factory.mktemp("learner") / "torchrl-course")
+    clone = fresh_copy(tmp_path_factory.mktemp("learner") / "my torchrl course é")
+    for name in ("random", "secrets", "socket", "types"):  # JupyterLab's file browser opens here
+        (clone / f"{name}.py").write_text("raise SystemExit('somebody took the name of a module')")
+    return clone
 
 
 @pytest.fixture(scope="module")
 def broken(clone):
     return broken_notebooks(clone / "work", clone / "notebooks")
+
+
+def start(clone, port: int) -> list[str]:
+    return [sys.executable, "-P", "-c", START, str(clone), "--port", str(port)]
 
 
 @pytest.fixture(scope="module")
@@ -121,7 +130,7 @@ def labs(clone, broken, tmp_path_factory):
         settings = 'c.IPKernelApp.ip = "0.0.0.0"\nc.Session.key = b""\n'
         (home / ".ipython" / "profile_default" / f"{name}.py").write_text(settings)
     env = environment_of_a_newcomer(home)
-    labs = [Lab(clone, env, PORT, [sys.executable, "-c", START, "--port", str(PORT)]) for _ in range(2)]
+    labs = [Lab(clone, env, PORT, start(clone, PORT)) for _ in range(2)]
     try:
         for lab in labs:
             lab.address = lab.url(within=SECONDS)
@@ -198,7 +207,7 @@ class TestTwoAtOnce:
     def test_a_third_is_told_where_the_course_is_open_and_that_its_port_is_taken(self, labs, clone, broken):
         port = urlsplit(labs[0].address).port
         env = {**environment_of_a_newcomer(labs[0].runtime.parents[3]), "COLUMNS": "200"}
-        third = Lab(clone, env, port, [sys.executable, "-c", START, "--port", str(port)])
+        third = Lab(clone, env, port, start(clone, port))
         try:
             assert status_of(third.url(within=SECONDS)) == 200
             said = third.log.read_text()
@@ -304,6 +313,11 @@ class TestOneSentence:
 
         monkeypatch.setattr(doctor, "diagnose", interrupted)
         assert said().strip() == "Interrupted before JupyterLab was started. To start again: make lab"
+
+    def test_a_home_that_cannot_be_written(self, said, monkeypatch, tmp_path):
+        (tmp_path / "home").touch()
+        monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(tmp_path / "home" / "runtime"))
+        assert "cannot be written (Not a directory)" in said() and "HOME=$(mktemp -d) make lab" in said()
 
     def test_work_that_is_a_file(self, said, tmp_path):
         (tmp_path / "work").write_text("mine")

@@ -26,7 +26,7 @@ WHOLE = {"demo", "jupyterlab", "small", "torch"}
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory):
-    course = SmallCourse(tmp_path_factory.mktemp("small"))
+    course = SmallCourse(tmp_path_factory.mktemp("a small course é, 'of' $HOME & 100%20"))
     done = course.setup()
     assert done.returncode == 0, done.stdout
     return course
@@ -89,12 +89,18 @@ class TestPackagesOfOthers:
         assert done.returncode == 1 and "packages that lie outside" in done.stdout
 
 
+def test_a_folder_whose_name_no_environment_can_have_is_named(tmp_path):
+    course = SmallCourse(tmp_path / f"my{os.pathsep}course")
+    done = course.setup()
+    assert done.returncode == 1 and "Give the folder another name" in done.stdout and not course.venv.exists()
+
+
 class TestSettingsOfTheUser:
     def test_those_that_lead_elsewhere_have_no_effect(self, course, tmp_path):
         """All at once; a file of settings counts for where packages come from, and for nothing else."""
         (tmp_path / "zipfile.py").write_text("raise SystemExit('somebody else took the name of a module')")
         (tmp_path / "pip.conf").write_text(
-            f"[global]\nfind-links = {course.wheels}\nno-index = true\nconstraint = {tmp_path}/none.txt\n"
+            f"[global]\nfind-links = {course.wheels.as_uri()}\nno-index = true\nconstraint = {tmp_path}/none.txt\n"
             f"[install]\nuser = true\ntarget = {tmp_path}/target\nno-binary = :all:\n"
         )
         here = str(tmp_path)
@@ -181,6 +187,7 @@ class TestInterrupted:
 def test_a_wheelhouse_is_all_that_is_asked(course, tmp_path):
     """The user's index, whatever it is, is not asked."""
     course.lose("torch", "demo")
+    assert " " in str(course.wheels), "for pip, a space ends a path"
     elsewhere = {"PIP_NO_INDEX": "", "PIP_FIND_LINKS": str(tmp_path), "PIP_INDEX_URL": "http://127.0.0.1:9/simple"}
     done = course.setup("--wheelhouse", str(course.wheels), **elsewhere)
     assert done.returncode == 0 and "127.0.0.1:9" not in done.stdout, done.stdout
@@ -223,6 +230,20 @@ def test_every_make_hands_over_what_is_asked_for(make, words, said, tmp_path):
 
 
 @pytest.mark.parametrize("make", ["make", "bmake"])
+def test_every_make_takes_a_python_whose_path_has_a_space(make, tmp_path):
+    (tmp_path / "my python").symlink_to(sys.executable)
+    done = with_small_tools(make, ["extras", "NAME=ray", f"PYTHON={tmp_path}/my python"], tmp_path)
+    assert done.returncode == 0 and done.stdout.strip() == "['ray']", done.stdout
+
+
+@pytest.mark.parametrize("make", ["make", "bmake"])
+def test_every_make_starts_the_lab_whatever_the_learner_called_a_file(make, tmp_path):
+    (tmp_path / "random.py").write_text("raise SystemExit('somebody took the name of a module')")
+    done = with_small_tools(make, ["lab", "PORT=9000"], tmp_path)
+    assert done.returncode == 0 and done.stdout.strip().splitlines()[-1] == "tools.lab ['--port', '9000']", done.stdout
+
+
+@pytest.mark.parametrize("make", ["make", "bmake"])
 def test_every_make_asks_for_the_extras_name(make, tmp_path):
     done = with_small_tools(make, ["extras"], tmp_path)
     assert done.returncode != 0 and "Name one: make extras NAME=minari" in done.stdout and "[]" not in done.stdout
@@ -235,10 +256,10 @@ def with_small_tools(make: str, words: list[str], folder: Path) -> subprocess.Co
     shutil.copy(Path(__file__).parents[2] / "Makefile", folder)
     (folder / "tools").mkdir()
     (folder / "tools" / "setup.py").write_text("import sys; print(sys.argv[1:])")
-    for name in ("notebooks", "lock", "colab", "drift"):
-        (folder / "tools" / f"{name}.py").write_text(f"import sys; print('tools.{name}', sys.argv[1:])")
+    for name in ("notebooks", "lock", "colab", "drift", "lab"):
+        (folder / "tools" / f"{name}.py").write_text(f"import random, sys; print('tools.{name}', sys.argv[1:])")
     outside = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
-    words = [make, *words, f"PYTHON={sys.executable}", f"COURSE={sys.executable}"]
+    words = [make, f"PYTHON={sys.executable}", f"COURSE={sys.executable}", *words]
     return subprocess.run(words, cwd=folder, env=outside, **PIPES)
 
 
