@@ -157,7 +157,11 @@ def make_venv():
             shutil.rmtree(path)
         elif path != UNFINISHED:
             os.remove(path)
-    subprocess.check_call([sys.executable, "-I", "-m", "venv", VENV], env=environment())
+    if subprocess.call([sys.executable, "-I", "-m", "venv", VENV], env=environment()) != 0:
+        raise CannotInstall(
+            "Python could not make .venv; the lines above say why (a full disk? `df -h` tells). When that is mended, "
+            "run the same command again: it starts anew."
+        )
 
 
 def wait_for_others():
@@ -375,7 +379,7 @@ def main():
         if arguments.wheelhouse:
             use_wheelhouse(arguments.wheelhouse)
         install(arguments.extras)
-    except (CannotInstall, OSError, subprocess.CalledProcessError) as error:
+    except (CannotInstall, OSError) as error:
         sys.exit("\nCannot set up the course. %s" % error)
     except KeyboardInterrupt:
         sys.exit("\nInterrupted. Run the same command again: it goes on where it stopped.")

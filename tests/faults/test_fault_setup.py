@@ -13,6 +13,7 @@ import venv
 from pathlib import Path
 
 import pytest
+from broken_machine import disk_full_after
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from small_course import PIPES, SmallCourse, make_source, make_wheel
@@ -181,6 +182,19 @@ class TestInterrupted:
             process.wait()
         done = course.setup()
         assert done.returncode == 0 and set(course.installed()) >= WHOLE, done.stdout
+
+    def test_a_full_disk_is_said_and_the_next_call_heals(self, course):
+        """First while it installs, then while it makes .venv; no file can grow beyond a few bytes."""
+        course.lose()
+        with disk_full_after(45):
+            done = course.setup()
+        assert done.returncode == 1 and "goes on where it stopped" in done.stdout.splitlines()[-1], done.stdout
+        done = course.setup()
+        assert done.returncode == 0 and set(course.installed()) >= WHOLE, done.stdout
+        shutil.rmtree(course.venv)
+        with disk_full_after(1000):
+            done = course.setup()
+        assert done.returncode == 1 and "could not make .venv" in done.stdout.splitlines()[-1], done.stdout
 
     def test_two_at_once_both_succeed_and_one_says_that_it_waits(self, tmp_path):
         course = SmallCourse(tmp_path)
