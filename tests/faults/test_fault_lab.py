@@ -55,7 +55,7 @@ c.ServerApp.root_dir = c.FileContentsManager.root_dir = c.ServerApp.preferred_di
 c.FileContentsManager.preferred_dir = "pictures"
 c.ServerApp.contents_manager_class = c.ServerApp.kernel_spec_manager_class = "not.installed.Here"
 """
-FOREIGN_KERNEL = "11111111-2222-3333-4444-555555555555"
+NO_KERNEL = "11111111-2222-3333-4444-555555555555"
 PORT = 8940
 SECONDS = 120
 # `make lab` without its look at the machine, which takes most of its time; tests/machine/test_fresh_clone.py has it.
@@ -123,8 +123,15 @@ def labs(clone, broken, tmp_path_factory):
     (home / "pictures").mkdir()
     (home / "kernels").mkdir()
     ports = {f"{name}_port": 9 for name in ("shell", "iopub", "stdin", "control", "hb")}
-    kernel = {**ports, "ip": "127.0.0.1", "transport": "tcp", "key": "", "signature_scheme": "hmac-sha256"}
-    (home / "kernels" / f"kernel-{FOREIGN_KERNEL}.json").write_text(json.dumps(kernel))
+    kernel = {
+        **ports,
+        "kernel_name": "laid ready",
+        "ip": "127.0.0.1",
+        "transport": "tcp",
+        "key": "",
+        "signature_scheme": "hmac-sha256",
+    }
+    (home / "kernels" / "kernel-1.json").write_text(json.dumps(kernel))
     for name in ("ipython_config", "ipython_kernel_config"):  # what the kernel itself reads
         (home / ".ipython" / "profile_default").mkdir(parents=True, exist_ok=True)
         settings = 'c.IPKernelApp.ip = "0.0.0.0"\nc.Session.key = b""\n'
@@ -227,7 +234,7 @@ class TestTwoAtOnce:
     def test_a_kernel_that_somebody_laid_ready_is_not_offered(self, labs):
         base, token = parts_of(labs[0])
         listed = json.load(urllib.request.urlopen(f"{base}/api/kernels?token={token}", timeout=10))
-        assert FOREIGN_KERNEL not in {kernel["id"] for kernel in listed}
+        assert "laid ready" not in {kernel["name"] for kernel in listed}
 
     def test_pages_of_other_sites_may_not_read_answers(self, labs):
         base, _ = parts_of(labs[0])
@@ -248,7 +255,7 @@ class TestTwoAtOnce:
         browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(cookies))
         browser.open(f"{base}/lab?token={token}", timeout=30).read()
         second = next(cookie.value for cookie in cookies if cookie.name == "_xsrf")
-        kernel = f"{base}/api/kernels/{FOREIGN_KERNEL}"
+        kernel = f"{base}/api/kernels/{NO_KERNEL}"
         assert answer(kernel, browser.open, "DELETE", **{"X-XSRFToken": second}) == 404, "asked by us: none to be ended"
         assert answer(kernel, browser.open, "DELETE") == 403
 
