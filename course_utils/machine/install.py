@@ -139,7 +139,7 @@ def pip(wanted: list[str], stay: dict[str, str], *options: str) -> str:
     with tempfile.TemporaryDirectory() as folder:
         constraints = Path(folder) / "stay.txt"
         constraints.write_text("".join(f"{name}=={version}\n" for name, version in stay.items()))
-        command = [sys.executable, "-P", "-m", "pip", "install", "--quiet", "--only-binary", ":all:"]
+        command = [sys.executable, "-m", "pip", "install", "--quiet", "--only-binary", ":all:"]
         command += ["--constraint", str(constraints), *options, *wanted]
         done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode == 0:

@@ -46,7 +46,7 @@ c.ServerKernelManager.transport = "ipc"
 c.AsyncMappingKernelManager.kernel_manager_class = "jupyter_server.services.kernels.kernelmanager.ServerKernelManager"
 c.ServerApp.kernel_manager_class = "jupyter_server.services.kernels.kernelmanager.AsyncMappingKernelManager"
 c.Session.key = b""
-c.Session.keyfile = "/dev/null"
+c.Session.keyfile = "HOME/no such file"
 c.ServerApp.allow_external_kernels = True
 c.ServerApp.external_connection_dir = "HOME/kernels"
 # What is right elsewhere, and keeps this server from starting, or from showing the course.

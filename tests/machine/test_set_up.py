@@ -262,12 +262,10 @@ def wheel(folder, name: str, version: str, needs: str = "") -> None:
 
 
 class TestPip:
-    """The real pip, told to change nothing (PIP_DRY_RUN), beside a learner's file with the name of a module."""
+    """The real pip, told to change nothing (PIP_DRY_RUN)."""
 
     @pytest.fixture(autouse=True)
-    def without_a_network(self, monkeypatch, tmp_path):
-        monkeypatch.chdir(tmp_path)
-        (tmp_path / "random.py").write_text("raise ImportError('somebody took the name of a module')\n")
+    def without_a_network(self, monkeypatch):
         for name, value in {**NO_NETWORK, "PIP_DRY_RUN": "1"}.items():
             monkeypatch.setenv(name, value)
 
