@@ -73,8 +73,7 @@ def jupyter_command(port: int) -> list[str]:
         "ServerApp.kernel_spec_manager_class": "jupyter_client.kernelspec.KernelSpecManager",
         "ServerApp.root_dir": ROOT,
         "FileContentsManager.root_dir": ROOT,
-        "ServerApp.preferred_dir": ROOT,  # one outside of root_dir ends the server
-        "FileContentsManager.preferred_dir": "",
+        "FileContentsManager.preferred_dir": "",  # one outside of root_dir, under either of its names, ends the server
         "LabApp.default_url": f"/lab/tree/{FIRST}",
         "ServerApp.identity_provider_class": "tools.identity.FreshToken",
         "ServerApp.kernel_manager_class": "tools.kernels.LocalKernels",
