@@ -263,11 +263,15 @@ def update(run):
 
 
 # %% [markdown]
-# Second source: what the agent believes. On one random sample we take the value $Q(s, a)$ of the
-# remembered actions, and the *target* that the loss compares it with: the reward, and $\gamma$ times
-# the best value of the next state, which counts for nothing where the episode was over. The next
-# state is judged by the slower copy of the weights. `values` lends the agent one of the two sets of
-# weights (`to_module`, as in lesson 04).
+# Second source: what the agent expects. On one random sample we take two means: the value $Q(s, a)$ of
+# the remembered actions, and the *target* that the loss compares it with. The target is the reward,
+# and $\gamma$ times the best value of the next state, which counts for nothing where the episode was over.
+#
+# Two sets of weights say these values, and the loss module holds both (lesson 04):
+# `value_network_params` are the ones in training, `target_value_network_params` the slower copy, which
+# judges the next state. There is one agent for both, so `values` puts one of the sets into it, asks,
+# and takes it out again (`to_module`). In `beliefs`, `gather` then picks from each row of values that of
+# the remembered action, and `amax` the largest.
 
 
 # %% id="06-beliefs"
