@@ -10,7 +10,7 @@
 #       - store sub-trajectories and multi-step returns, save a buffer, and go on from it
 #       - join the parts to a training loop, and see in a timeline what a loop forgets
 #     prerequisites: lessons 01 to 04 (environments, TensorDicts, policies, losses)
-#     minutes: {reading: 60, exercises: 35, short: 25}
+#     minutes: {reading: 64, exercises: 35, short: 25}
 # ---
 
 # %% [markdown]
@@ -424,7 +424,7 @@ finally:
 # Two processes took seconds to start for a few frames. CartPole is far too quick to need them;
 # they pay where a step is slow.
 #
-# ## A memory in four parts  (about 31 min to here)
+# ## A memory in four parts  (about 33 min to here)
 #
 # A **replay buffer** is not one thing but four, and each can be exchanged:
 
@@ -560,7 +560,7 @@ def make_memory(size, batch_size):
 check("5.3", make_memory)
 
 # %% [markdown]
-# ## Some frames teach more than others  (about 42 min to here) (deeper)
+# ## Some frames teach more than others  (about 44 min to here) (deeper)
 #
 # Most frames are dull: the agent predicted well what followed. *Prioritized* replay (Schaul et al.,
 # 2016) draws frame $i$ more often the larger its priority $p_i$ is, usually the size of its last
@@ -802,7 +802,7 @@ ReplayLens(memory)
 # written over the first hundred.
 
 # %% [markdown]
-# ## Pieces of trajectories  (about 58 min to here) (deeper)
+# ## Pieces of trajectories  (about 62 min to here) (deeper)
 #
 # A recurrent network, or a return over several steps, needs frames in their order. `SliceSampler`
 # draws stretches that lie within one trajectory, and knows them by `traj_ids`. It must also know
@@ -960,7 +960,7 @@ def n_step_rewards(reward, done, gamma, n):
 check("5.5", n_step_rewards)
 
 # %% [markdown]
-# ## Save, load, go on  (about 72 min to here) (deeper)
+# ## Save, load, go on  (about 76 min to here) (deeper)
 #
 # A buffer can take hours to fill. `dumps` writes it into a folder, `loads` reads it into a buffer
 # that was built in the same way. The frames are not all there is to it: the writer has to know
@@ -1027,7 +1027,7 @@ except Exception as error:
 folder.cleanup()
 
 # %% [markdown]
-# ## The parts together  (about 80 min to here)
+# ## The parts together  (about 84 min to here)
 #
 # What plays, what remembers, and (from lesson 04) what learns: joined, they are a training loop of
 # about ten lines, the heart of lessons 07, 09 and 11. You write it yourself in exercise 5.6, at the end
