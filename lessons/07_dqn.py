@@ -1196,8 +1196,9 @@ def train_on(task, seed, watch):
 
 check("7.5", train_on)
 
-# %% id="07-agent-for" tags=["solution"]
+# %% id="07-scaled" tags=["solution"]
 from copy import deepcopy
+from types import SimpleNamespace
 
 import torch
 from tensordict.nn import TensorDictSequential
@@ -1217,6 +1218,7 @@ class Scaled(torch.nn.Module):
         return self.layers(inputs * self.factors)
 
 
+# %% id="07-agent-for" tags=["solution"]
 def agent_for(task, envs):
     inputs = envs.observation_spec["observation"].shape[-1]
     actions = Categorical(envs.full_action_spec["action"].space.n)
@@ -1227,45 +1229,49 @@ def agent_for(task, envs):
     )
 
 
+# %% id="07-learner-for" tags=["solution"]
+def learner_for(task, agent):
+    storage = LazyTensorStorage(50_000)
+    learner = SimpleNamespace(buffer=TensorDictReplayBuffer(storage=storage, batch_size=32 * 128))
+    learner.loss = DQNLoss(agent, delay_value=True, double_dqn=True)
+    learner.loss.make_value_estimator(gamma=task.gamma)
+    learner.target = HardUpdate(learner.loss, value_network_update_interval=32)
+    learner.optimiser = torch.optim.Adam(learner.loss.parameters(), lr=1e-3)
+    return learner
+
+
+def make_updates(learner):
+    for part in learner.buffer.sample().split(128):
+        loss = learner.loss(part)["loss"]
+        learner.optimiser.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(learner.loss.parameters(), max_norm=10.0)
+        learner.optimiser.step()
+        learner.target.step()
+
+
 # %% id="07-train-on" tags=["solution"]
 def train_on(task, seed, watch):
     torch.manual_seed(seed)
     envs = task.make_envs(16, 100_000 * seed)
     agent, egreedy = agent_for(task, envs)
+    learner = learner_for(task, agent)
     explorer = TensorDictSequential(agent, egreedy.to(envs.device or "cpu"))
-    buffer = TensorDictReplayBuffer(storage=LazyTensorStorage(50_000), batch_size=32 * 128)
-    loss_module = DQNLoss(agent, delay_value=True, double_dqn=True)
-    loss_module.make_value_estimator(gamma=task.gamma)
-    target = HardUpdate(loss_module, value_network_update_interval=32)
-    optimiser = torch.optim.Adam(loss_module.parameters(), lr=1e-3)
-    frames, best, weights = 0, float("-inf"), None
-    collector = Collector(
-        envs,
-        explorer,
-        frames_per_batch=256,
-        total_frames=task.frames,
-        auto_register_policy_transforms=False,
-        track_traj_ids=False,
-    )
+    options = {"auto_register_policy_transforms": False, "track_traj_ids": False}
+    collector = Collector(envs, explorer, frames_per_batch=256, total_frames=task.frames, **options)
+    frames, best, weights = 0, float("-inf"), agent.state_dict()
     for batch in collector:
         frames += batch.numel()
-        buffer.extend(batch.reshape(-1))
+        learner.buffer.extend(batch.reshape(-1))
         egreedy.step(batch.numel())
-        optimiser.param_groups[0]["lr"] = 1e-3 * (1 - 0.95 * frames / task.frames)
-        for part in buffer.sample().split(128):
-            loss = loss_module(part)["loss"]
-            optimiser.zero_grad()
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(loss_module.parameters(), max_norm=10.0)
-            optimiser.step()
-            target.step()
+        learner.optimiser.param_groups[0]["lr"] = 1e-3 * (1 - 0.95 * frames / task.frames)
+        make_updates(learner)
         if 2 * frames > task.frames and frames % 2_048 == 0:
             watch(frames, score=(score := task.score(agent)))
             if score > best:
                 best, weights = score, deepcopy(agent.state_dict())
     collector.shutdown()
-    if weights:
-        agent.load_state_dict(weights)
+    agent.load_state_dict(weights)
     return agent
 
 
