@@ -850,15 +850,10 @@ costs = {
 }
 for size, cost in costs.items():
     eager, compiled = cost["eager_milliseconds"], cost["compiled_milliseconds"]
-    pays_after = cost["compile_seconds"] / (eager - compiled) * 1_000
-    print(
-        f"{size}: wait {cost['compile_seconds']:.0f} s; update {eager:.2f} ms, compiled {compiled:.2f} ms;"
-    )
-    print(
-        f"    pays after some {float(f'{pays_after:.2g}'):,.0f} updates"
-        if eager > compiled
-        else "    never pays"
-    )
+    waited = cost["compile_seconds"]
+    print(f"{size}: wait {waited:.0f} s; update {eager:.2f} ms, compiled {compiled:.2f} ms;")
+    pays_after = float(f"{1_000 * waited / (eager - compiled):.2g}")
+    print(f"    pays after some {pays_after:,.0f} updates" if pays_after > 0 else "    never pays")
 
 # %% tags=["look"]
 cost = costs["as in the lesson"]

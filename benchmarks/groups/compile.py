@@ -111,7 +111,8 @@ def tell(section: Section, arms: Arms) -> None:
         "cache, the second what the first left there."
     )
     section.limits(
-        "One small network on a CPU, and core seconds grow where other work shares its caches. On a GPU compiling saves something else, the launching of kernels."
+        "One small network on a CPU, and core seconds grow where other work shares its caches. On a GPU compiling "
+        "saves something else, the launching of kernels."
     )
 
 
