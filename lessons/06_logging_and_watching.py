@@ -9,7 +9,7 @@
 #       - record what an agent does, and catch one that learned the wrong thing
 #       - read from a run's curves which line of its loop is wrong
 #     prerequisites: PyTorch and lessons 01 to 05 (the parts of the loop are recalled in a table)
-#     minutes: {reading: 46, exercises: 32, short: 25}
+#     minutes: {reading: 46, exercises: 32, short: 30}
 # ---
 
 # %% [markdown]

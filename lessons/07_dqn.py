@@ -1060,7 +1060,7 @@ print("cursor:", fresh.buffer.writer)
 # | it writes | one file | a folder, or with `format="archive"` one ZIP file |
 # | one part alone can be loaded | no | yes |
 # | saving fails halfway | the old one is still there | the old one is still there |
-# | a file was damaged later | refused | a folder: **not noticed**; a ZIP file: refused |
+# | a file was damaged later | refused | a folder: *not noticed*; a ZIP file: refused |
 # | a stranger's file | is safe: no code is run | is not: a buffer's `prefetch.pkl` can run code |
 # | keep the last few, and the best | no | `CheckpointRotation` |
 #
