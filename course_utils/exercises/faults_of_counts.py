@@ -40,8 +40,7 @@ def counts(seen: Watched, asked: Asked) -> Iterator[Fault]:
 
 def evaluation(seen: Watched, asked: Asked) -> Iterator[Fault]:
     """Frames that nobody learns from were played to judge; those are not to explore, and not to be stored."""
-    used = seen.rows_used()
-    trained = [note for note in seen.of("collect") if note.rows and not used.isdisjoint(note.rows)]
+    trained = [note for note in seen.of("collect") if note.used]
     exploring = [note for note in seen.of("evaluate") if note.explores]
     if exploring and trained:
         yield Fault(

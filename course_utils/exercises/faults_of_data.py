@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from course_utils.exercises.fault import Asked, Fault, on_error, on_policy, rows_in
+from course_utils.exercises.inside_parts import Rows
 from course_utils.exercises.notes import Note, Watched
 
 
@@ -107,17 +108,18 @@ def old_batches(seen: Watched, asked: Asked) -> Iterator[Fault]:
     if on_policy(seen):
         return
     last: Note | None = None
-    learned: dict[tuple, int] = {}
+    learned: dict[tuple, Note] = {}
     old, again = [], []
     for note in seen.notes:
         if note.kind == "loss":
             last = note
         elif note.kind == "step" and last is not None and last.rows and not note.idle:
             key = (last.rows, id(note.part))
-            turn = note.turn
-            if key in learned:
-                (old if learned[key] != turn else again).append(last)
-            learned.setdefault(key, turn)
+            before = learned.setdefault(key, note)
+            if before is not note and drawn_between(seen, last.rows, before, note):
+                learned[key] = note  # in a world of few states two samples may look alike
+            elif before is not note:
+                (old if before.turn != note.turn else again).append(last)
     if old:
         yield Fault(
             f"{len(old)} updates learned from an old sample, drawn before the newest frames were stored. Call "
@@ -130,3 +132,14 @@ def old_batches(seen: Watched, asked: Asked) -> Iterator[Fault]:
             "for each update.",
             notes=tuple(again),
         )
+
+
+def drawn_between(seen: Watched, rows: Rows, first: Note, last: Note) -> bool:
+    """Was there a sample between two notes that holds these frames, in this order?"""
+    samples = [note.rows or () for note in seen.notes[first.place : last.place] if note.kind == "sample"]
+    return any(
+        drawn[start : start + len(rows)] == rows
+        for drawn in samples
+        for start in range(len(drawn) - len(rows) + 1)
+        if drawn[start] == rows[0]
+    )

@@ -96,7 +96,7 @@ def epsilon(seen: Watched, asked: Asked) -> Iterator[Fault]:
             "epsilon",
         )
         return
-    for module in modules:
+    for module in modules if not seen.elsewhere else []:
         own = [note for note in told if note.part is module]
         frames, collected = sum(note.frames for note in own), sum(note.frames for note in seen.of("collect"))
         in_a_turn = Counter(note.turn for note in own)

@@ -38,6 +38,7 @@ class Note:
         idle: a step found no gradient at all; a target update or a `backward` changed nothing.
         by_hand: noticed afterwards, by its effect.
         wrong: what an attempt failed with, such as a sample from an empty buffer.
+        used: of collected frames: some were stored, or a loss has seen them.
         single: a frame that the loop stepped itself; such frames are put together where nothing was learned between.
         place: among all notes.
         turn: how many batches had been collected by then.
@@ -59,6 +60,7 @@ class Note:
     idle: bool = False
     by_hand: bool = False
     wrong: str = ""
+    used: bool = False
     single: bool = False
     place: int = 0
     turn: int = 0
@@ -75,6 +77,7 @@ class Watched:
         targets: the weights of its target networks, likewise.
         noise: the modules whose noise chose actions while frames were collected.
         copies: the collectors that made a policy of their own, by a factory.
+        elsewhere: the collectors that play in a thread of their own; what they do there is not noted.
     """
 
     notes: list[Note] = field(default_factory=list)
@@ -83,13 +86,10 @@ class Watched:
     targets: dict[int, frozenset[int]] = field(default_factory=dict)
     noise: list[Any] = field(default_factory=list)
     copies: list[Any] = field(default_factory=list)
+    elsewhere: list[Any] = field(default_factory=list)
 
     def of(self, *kinds: str) -> list[Note]:
         return [note for note in self.notes if note.kind in kinds]
-
-    def rows_used(self) -> set[int]:
-        """The frames that were stored, or that a loss has seen."""
-        return {row for note in self.of("store", "loss") if not note.idle for row in note.rows or ()}
 
 
 def put_together(notes: list[Note]) -> list[Note]:
@@ -103,7 +103,7 @@ def put_together(notes: list[Note]) -> list[Note]:
         elif key in run:
             one = run[key]
             one.frames, one.rows = one.frames + note.frames, (one.rows or ()) + (note.rows or ())
-            one.size, one.explores = note.size, one.explores or note.explores
+            one.size, one.explores, one.used = note.size, one.explores or note.explores, one.used or note.used
             one.players, one.weights = one.players | note.players, note.weights
             continue
         elif run and note.kind in ("store", "epsilon"):

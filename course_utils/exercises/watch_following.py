@@ -26,6 +26,7 @@ class Following:
         yield TargetNetUpdater, "step", self.around_target
         yield BaseCollector, "update_policy_weights_", self.around("sync")
         yield BaseCollector, "shutdown", self.around("shutdown")
+        yield BaseCollector, "async_shutdown", self.around("shutdown")
 
     def around_target(self, original: Callable) -> Callable:
         def step(updater: TargetNetUpdater, *args: Any, **options: Any) -> Any:
@@ -52,7 +53,8 @@ class Following:
             def method(part: Any, *args: Any, **options: Any) -> Any:
                 last = self.diary.seen.notes[-1] if self.diary.seen.notes else None
                 known = id(part) in self.diary.parts  # else an old collector, which Python clears away just now
-                if self.diary.here() and known and not self.playing.depth and (last is None or last.kind != kind):
+                again = last is not None and last.kind == kind and last.part is part
+                if self.diary.here() and known and not self.playing.depth and not again:
                     self.diary.note(kind, part)
                 return original(part, *args, **options)
 

@@ -111,6 +111,26 @@ class Learning:
 
         return backward
 
+    def around_grad(self, original: Callable) -> Callable:
+        """Gradients that are handed out count as a `backward`, if they are those of weights."""
+
+        def grad(outputs: Any, inputs: Any, *args: Any, **options: Any) -> Any:
+            result = original(outputs, inputs, *args, **options)
+            if self.diary.here():
+                asked = [inputs] if isinstance(inputs, torch.Tensor) else list(inputs)
+                reached = [
+                    weight
+                    for weight, gradient in zip(asked, result, strict=True)
+                    if isinstance(weight, torch.nn.Parameter) and not empty(gradient)
+                ]
+                if any(isinstance(weight, torch.nn.Parameter) for weight in asked):
+                    self.changed_after_step()
+                    trained = frozenset(weight.data_ptr() for weight in reached)
+                    self.diary.note("backward", trained=trained, idle=not reached)
+            return result
+
+        return grad
+
     def around_zero(self, original: Callable) -> Callable:
         def zero_grad(part: Any, *args: Any, **options: Any) -> Any:
             if self.diary.here():

@@ -28,6 +28,10 @@ class Playing:
     def wrappers(self) -> Iterator[Wrapper]:
         yield BaseCollector, "__init__", self.around_making
         yield BaseCollector, "__iter__", self.around_batches
+        yield BaseCollector, "iterator", self.around_batches
+        yield BaseCollector, "rollout", self.around_rollout
+        yield BaseCollector, "start", self.around_start
+        yield type(EnvBase), "__call__", self.around_building
         yield EnvBase, "rollout", self.around_rollout
         yield EnvBase, "step", self.around_env_step
         yield EnvBase, "step_and_maybe_reset", self.around_env_step
@@ -40,9 +44,38 @@ class Playing:
                 self.diary.parts.setdefault(id(collector), collector)
             if self.diary.here() and options.get("policy_factory") is not None:
                 self.diary.seen.copies.append(collector)
-            original(collector, *args, **options)
+            with self.playing():  # it tries environment and policy out
+                original(collector, *args, **options)
+            self.players, self.noisy = {}, False
 
         return __init__
+
+    def around_building(self, original: Callable) -> Callable:
+        """What an environment plays while it is built is no play."""
+
+        def __call__(kind: type, *args: Any, **options: Any) -> Any:
+            if not self.diary.here() or self.depth:
+                return original(kind, *args, **options)
+            players, noisy = self.players, self.noisy
+            with self.playing():
+                env = original(kind, *args, **options)
+            self.players, self.noisy = players, noisy
+            return env
+
+        return __call__
+
+    def around_start(self, original: Callable) -> Callable:
+        """A thread of the collector's own plays from here on; nobody takes notes there."""
+
+        def start(collector: BaseCollector, *args: Any, **options: Any) -> Any:
+            if self.diary.here() and not self.depth:
+                self.diary.seen.elsewhere.append(collector)
+                self.diary.note("collect", collector)
+                if getattr(collector, "replay_buffer", None) is not None:
+                    self.diary.note("store", collector.replay_buffer)
+            return original(collector, *args, **options)
+
+        return start
 
     def around_batches(self, original: Callable) -> Callable:
         def batches(collector: BaseCollector) -> Iterator[Any]:
@@ -63,13 +96,13 @@ class Playing:
         return batches
 
     def around_rollout(self, original: Callable) -> Callable:
-        def rollout(env: EnvBase, *args: Any, **options: Any) -> Any:
+        def rollout(part: EnvBase | BaseCollector, *args: Any, **options: Any) -> Any:
             if not self.diary.here() or self.depth:
-                return original(env, *args, **options)
+                return original(part, *args, **options)
             place = len(self.diary.seen.notes)
             with self.playing():
-                batch = original(env, *args, **options)
-            self.collected(env, batch, place)
+                batch = original(part, *args, **options)
+            self.collected(part, batch, place)
             return batch
 
         return rollout

@@ -16,6 +16,7 @@ import torch
 from torchrl.collectors import BaseCollector
 
 from course_utils.exercises.diary import Diary
+from course_utils.exercises.frames_used import mark_used
 from course_utils.exercises.notes import Watched, put_together
 from course_utils.exercises.watch_buffers import Buffers
 from course_utils.exercises.watch_following import Following
@@ -46,6 +47,7 @@ def watching(parts: Iterable[Any] = ()) -> Iterator[Watched]:
                 if name in vars(kind):
                     wrap(kind, name, make, stack)
         wrap(torch.autograd, "backward", learning.around_backward, stack)
+        wrap(torch.autograd, "grad", learning.around_grad, stack)
         for name in ("clip_grad_norm_", "clip_grad_value_"):
             wrap(torch.nn.utils, name, learning.around_clip, stack)
         yield diary.seen
@@ -54,7 +56,7 @@ def watching(parts: Iterable[Any] = ()) -> Iterator[Watched]:
 def family(base: type) -> list[type]:
     """A class and all classes made of it."""
     found = {base: None}
-    for kind in base.__subclasses__():
+    for kind in type.__subclasses__(base):  # so of a metaclass as well
         found |= dict.fromkeys(family(kind))
     return list(found)
 
@@ -79,10 +81,13 @@ def finish(diary: Diary, learning: Learning) -> None:
 
 def tell_evaluations(seen: Watched) -> None:
     """Frames that were neither stored nor learned from were played to judge, unless a collector played them."""
-    used = seen.rows_used()
-    for note in seen.of("collect"):
-        if used and used.isdisjoint(note.rows or ()) and not isinstance(note.part, BaseCollector):
+    mark_used(seen)
+    collected = seen.of("collect")
+    if not any(note.used for note in collected):
+        return  # what is learned from cannot be told from what is not
+    for note in collected:
+        if not note.used and not isinstance(note.part, BaseCollector):
             if not note.players:
-                seen.notes.remove(note)  # an environment that tries itself out while it is built
+                seen.notes.remove(note)  # somebody tried the environment out
             elif note.rows:
                 note.kind = "evaluate"
