@@ -202,8 +202,9 @@ with LivePlot(x_label="updates", y_label="mean return of 8 episodes", threshold=
     for number in range(3):
         name = f"seed {seed + number}"
         reinforce(seed + number, 24, lambda x, y, name=name: live.add(x, **{name: y}))
-curves = {name: live.curve(name)[1] for name in live.series}
-print("; ".join(f"{name}: best {max(y):.0f}, last {y[-1]:.0f}" for name, y in curves.items()))
+for name in live.series:
+    _, returns = live.curve(name)
+    print(f"{name}: best {max(returns):.0f}, last {returns[-1]:.0f}")
 
 # %% [markdown]
 # It learns, with nothing but a policy and its log-probabilities. But the curves go their own ways,
@@ -253,14 +254,14 @@ def agreement(size, key):
 # %% tags=["look"]
 sizes = [1, 2, 4, 8, 16, 32]
 weights = {"return": "to_go", "return - mean": "better"}
-cosines = {name: [agreement(size, key) for size in sizes] for name, key in weights.items()}
-means = {name: [sum(group) / len(group) for group in groups] for name, groups in cosines.items()}
-found = [
-    f"{name}: {sum(value < 0 for value in cosines[name][0])} of 32 single episodes point away; mean "
-    + ", ".join(f"{mean:.2f} for {size}" for size, mean in zip(sizes, means[name], strict=True))
-    for name in weights
-]
-print("\n".join(found))
+cosines, means, found = {}, {}, []
+for name, key in weights.items():
+    cosines[name] = [agreement(size, key) for size in sizes]
+    means[name] = [sum(group) / len(group) for group in cosines[name]]
+    away = sum(value < 0 for value in cosines[name][0])
+    by_size = [f"{mean:.2f} for {size}" for size, mean in zip(sizes, means[name], strict=True)]
+    found.append(f"{name}: {away} of 32 single episodes point away; mean {', '.join(by_size)}")
+    print(found[-1])
 
 # %% tags=["look"]
 figure, axes = plt.subplots()
@@ -540,11 +541,14 @@ for panel, name in zip(panels, logs["as above"][0], strict=True):
     panel.set(title=name, xlabel="batch")
 panels[1].set_yscale("symlog", linthresh=0.01)
 figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
-after_one = [
-    f"{label}: clip fraction {noted[0]['clip_fraction']:.2f}, KL {noted[0]['kl_approx']:.3f}, "
-    f"entropy {noted[0]['entropy']:.2f}"
-    for label, noted in logs.items()
-]
+after_one = []
+for label, noted in logs.items():
+    clipped, distance, undecided = (
+        noted[0][name] for name in ["clip_fraction", "kl_approx", "entropy"]
+    )
+    after_one.append(
+        f"{label}: clip fraction {clipped:.2f}, KL {distance:.3f}, entropy {undecided:.2f}"
+    )
 show_figure(figure, "Readings of each batch. After the first batch: " + "; ".join(after_one))
 
 # %% tags=["look"]
@@ -566,6 +570,12 @@ for label, noted in logs.items():
 # | as at the start | both about 0 | the step is too small |
 # | near 0 | jump | the step is too large; not dead yet |
 # | 0 | both 0 | dead: always the same action, and nothing moves it |
+#
+# You have met a dead run before: in the `FaultLab` of lesson 06 it is run D, *dead ReLUs*. There it is the first layer
+# that lets nothing through, and the value is the same in every state: `check/spread` is 0 from its first point to its
+# last. Its `train/gradient_norm` is not 0, because the biases of the layers behind it still learn what a state is worth in
+# the mean. So ask of each algorithm for the number that *must* move: here the entropy with clip fraction and KL, there
+# the spread of the values.
 #
 # And the clipping? It takes the *incentive* to go further away; it is no wall. One step that is too
 # long jumps over it.
@@ -797,11 +807,11 @@ figure, panels = plt.subplots(1, 4, figsize=(11, 3))
 course = []
 for panel, name in zip(panels, log[0], strict=True):
     values = [readings[name] for readings in log]
+    first, largest, last = values[0], max(values), values[-1]
     panel.plot(range(1, len(log) + 1), values, marker=".")
     panel.set(title=name, xlabel="batch")
-    top = values.index(max(values)) + 1
-    ends = f"{values[0]:.3f} to {values[-1]:.3f}"
-    course.append(f"{name} {ends}, largest {max(values):.3f} in batch {top}")
+    top = values.index(largest) + 1
+    course.append(f"{name} {first:.3f} to {last:.3f}, largest {largest:.3f} in batch {top}")
 show_figure(figure, f"Instruments of the run on Pendulum: {'; '.join(course)}.")
 
 # %% tags=["look"]
@@ -818,17 +828,18 @@ print("\n".join(course))
 # rates of 0.1 and of 1, far above the recipe's. Predict: how many of each are solved?
 
 # %% tags=["look"]
+from statistics import median
+
 from course_utils import load_results
 
 measured = load_results("08_ppo")["runs"]["ppo"]
 rules = {name: -200 if name == "Pendulum" else 475 for name in measured}
 for name, runs in measured.items():
-    returns = [result["test_return"] for result in runs.values()]
+    returns = [run["test_return"] for run in runs.values()]
     passed = sum(value >= rules[name] for value in returns)
-    times = sorted(run["cpu_seconds"] for run in runs.values() if "cpu_seconds" in run)
-    seconds = f"{times[len(times) // 2]:3.0f} s" if times else "  - s"
-    shown = " ".join(f"{value:.0f}" for value in returns)
-    print(f"{name:27} {passed} of {len(runs)} solved, {seconds}: {shown}")
+    seconds = [run["cpu_seconds"] for run in runs.values() if "cpu_seconds" in run]
+    took = f"{median(seconds):.0f}" if seconds else "-"
+    print(f"{name:27} {passed} of {len(runs)} solved, {took:>3} s:", *map(round, returns))
 
 # %% [markdown]
 # (A mean return for each seed, and the processor's seconds for training one run, the median. To repeat
