@@ -213,8 +213,8 @@ for name in live.series:
 # ## How noisy is the direction?  (about 17 min to here) (deeper)
 #
 # An update is a step along a gradient that was *estimated* from a few episodes. Let one fresh actor play
-# 512, and let small groups of them vote separately: how well does the gradient of a group agree with
-# that of all 512? The cosine between the two is 1 for the same direction, 0 for no relation.
+# 512 of them, and compute one gradient from each small group: how well does it agree with that of all
+# 512? The cosine between the two is 1 for the same direction, 0 for no relation.
 #
 # Each step is weighed with its return, or with its return minus the mean of all returns ("better
 # than usual" instead of "good"). Which of the two will agree better?
@@ -278,7 +278,7 @@ show_figure(figure, "Agreement with the gradient of all episodes. " + "; ".join(
 # Each dot is one possible update, the lines are means. Single episodes are scattered widely; by the
 # estimate of all 512, even a small step along a dot below 0 would make the policy worse. More episodes
 # help. Subtracting the mean helps most in small and middle groups; with 32 episodes hardly any more.
-# In the long run it changes nothing, as it pushes all actions alike; it only calms the estimate. (The
+# In the long run it changes nothing, as it pushes all actions alike; it only makes the estimate less noisy. (The
 # mean is that of all 512; with a group's own the line is the same from 8 episodes on. A group is a part
 # of the whole, which flatters large ones.)
 #
@@ -558,9 +558,9 @@ for label, noted in logs.items():
 
 # %% [markdown]
 # The first three panels know after *one* batch what the falls show only later (those of the first batch
-# were counted before anything was learned). Too small: nothing is clipped, the coin stays a coin, and a
-# KL of 0.001 is the noise of the sample. Too large: the policy has left the neighbourhood in which the
-# loss was a good guide (clip fraction, KL), and is certain of itself (entropy near 0): it draws the same
+# were counted before anything was learned). Too small: nothing is clipped, both actions stay as likely as each other, and a
+# KL of 0.001 is the noise of the sample. Too large: the policy is so far from the old one that the
+# loss says nothing of it any more (clip fraction, KL), and is certain of itself (entropy near 0): it draws the same
 # action every time, and cannot find out about the other. That alone is not yet death, since the steps
 # within a batch can still move it. Read the three together:
 #
@@ -577,8 +577,8 @@ for label, noted in logs.items():
 # the mean. So ask of each algorithm for the number that *must* move: here the entropy with clip fraction and KL, there
 # the spread of the values.
 #
-# And the clipping? It takes the *incentive* to go further away; it is no wall. One step that is too
-# long jumps over it.
+# And the clipping? It takes the *incentive* to go further away; it does not forbid it. One step
+# that is too long goes far beyond the limits.
 #
 # What to do then: a smaller learning rate, fewer epochs, larger minibatches, or an entropy bonus
 # (`entropy_coeff` above 0, which pays for staying undecided). The losses tell of the critic as well:
@@ -613,7 +613,7 @@ check("8.3", clip_fraction)
 # ### Exercise 8.4: a KL that is never negative  (4 min)
 # A KL divergence cannot be negative, but the mean of $\log \pi_\text{old} - \log \pi_\text{new}$
 # over a sample can. With the ratio $\rho$, the mean of $(\rho - 1) - \log \rho$ estimates the same
-# number, never falls below 0 and, for small steps, trembles less (Schulman, 2020). Write
+# number, never falls below 0 and, for small steps, scatters less (Schulman, 2020). Write
 # `kl_estimate(log_prob, old_log_prob)`.
 # <details><summary>Hint</summary>$\log \rho$ is the difference of the two log-probabilities; mind
 # which one is the new one.</details>
