@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from torchrl.collectors import BaseCollector
+from torchrl.envs.utils import exploration_type, set_exploration_type
 
 from course_utils.exercises.diary import Diary
 from course_utils.exercises.frames_used import mark_used
@@ -39,6 +40,8 @@ def watching(parts: Iterable[Any] = ()) -> Iterator[Watched]:
     for part in parts:
         diary.meet(part)
     with ExitStack() as stack:
+        # It is one for all threads: a collector in a thread of its own and a loss can leave each other's behind.
+        stack.enter_context(set_exploration_type(exploration_type()))
         stack.callback(finish, diary, learning)
         for hook in learning.hooks():
             stack.callback(hook.remove)

@@ -20,7 +20,7 @@ from torchrl.data import (
     Unbounded,
 )
 from torchrl.envs import EnvBase
-from torchrl.envs.utils import ExplorationType, set_exploration_type, step_mdp
+from torchrl.envs.utils import ExplorationType, exploration_type, set_exploration_type, step_mdp
 from torchrl.objectives.utils import group_optimizers
 
 from course_utils import watch_loop
@@ -245,6 +245,17 @@ def test_a_right_loop_is_let_be(loop):
     seen = watch_loop(loop)
     assert seen.faults == [] and {"collect", "store", "sample", "loss", "backward"} <= {n.kind for n in seen.notes}
     assert seen.text.endswith("- Nothing is missing."), seen.text
+
+
+def leaves_exploration_off(env, policy):
+    set_exploration_type(ExplorationType.DETERMINISTIC).__enter__()
+    env.rollout(3, policy)
+
+
+def test_the_exploration_type_is_as_it_was_before():
+    with set_exploration_type(ExplorationType.RANDOM):
+        watch_loop(leaves_exploration_off)
+        assert exploration_type() is ExplorationType.RANDOM
 
 
 def test_frames_of_an_environment_that_is_built_are_not_play():
