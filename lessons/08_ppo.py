@@ -202,8 +202,9 @@ with LivePlot(x_label="updates", y_label="mean return of 8 episodes", threshold=
     for number in range(3):
         name = f"seed {seed + number}"
         reinforce(seed + number, 24, lambda x, y, name=name: live.add(x, **{name: y}))
-curves = {name: live.curve(name)[1] for name in live.series}
-print("; ".join(f"{name}: best {max(y):.0f}, last {y[-1]:.0f}" for name, y in curves.items()))
+for name in live.series:
+    _, returns = live.curve(name)
+    print(f"{name}: best {max(returns):.0f}, last {returns[-1]:.0f}")
 
 # %% [markdown]
 # It learns, with nothing but a policy and its log-probabilities. But the curves go their own ways,
@@ -212,8 +213,8 @@ print("; ".join(f"{name}: best {max(y):.0f}, last {y[-1]:.0f}" for name, y in cu
 # ## How noisy is the direction?  (about 17 min to here) (deeper)
 #
 # An update is a step along a gradient that was *estimated* from a few episodes. Let one fresh actor play
-# 512, and let small groups of them vote separately: how well does the gradient of a group agree with
-# that of all 512? The cosine between the two is 1 for the same direction, 0 for no relation.
+# 512 of them, and compute one gradient from each small group: how well does it agree with that of all
+# 512? The cosine between the two is 1 for the same direction, 0 for no relation.
 #
 # Each step is weighed with its return, or with its return minus the mean of all returns ("better
 # than usual" instead of "good"). Which of the two will agree better?
@@ -253,14 +254,14 @@ def agreement(size, key):
 # %% tags=["look"]
 sizes = [1, 2, 4, 8, 16, 32]
 weights = {"return": "to_go", "return - mean": "better"}
-cosines = {name: [agreement(size, key) for size in sizes] for name, key in weights.items()}
-means = {name: [sum(group) / len(group) for group in groups] for name, groups in cosines.items()}
-found = [
-    f"{name}: {sum(value < 0 for value in cosines[name][0])} of 32 single episodes point away; mean "
-    + ", ".join(f"{mean:.2f} for {size}" for size, mean in zip(sizes, means[name], strict=True))
-    for name in weights
-]
-print("\n".join(found))
+cosines, means, found = {}, {}, []
+for name, key in weights.items():
+    cosines[name] = [agreement(size, key) for size in sizes]
+    means[name] = [sum(group) / len(group) for group in cosines[name]]
+    away = sum(value < 0 for value in cosines[name][0])
+    by_size = [f"{mean:.2f} for {size}" for size, mean in zip(sizes, means[name], strict=True)]
+    found.append(f"{name}: {away} of 32 single episodes point away; mean {', '.join(by_size)}")
+    print(found[-1])
 
 # %% tags=["look"]
 figure, axes = plt.subplots()
@@ -277,7 +278,7 @@ show_figure(figure, "Agreement with the gradient of all episodes. " + "; ".join(
 # Each dot is one possible update, the lines are means. Single episodes are scattered widely; by the
 # estimate of all 512, even a small step along a dot below 0 would make the policy worse. More episodes
 # help. Subtracting the mean helps most in small and middle groups; with 32 episodes hardly any more.
-# In the long run it changes nothing, as it pushes all actions alike; it only calms the estimate. (The
+# In the long run it changes nothing, as it pushes all actions alike; it only makes the estimate less noisy. (The
 # mean is that of all 512; with a group's own the line is the same from 8 episodes on. A group is a part
 # of the whole, which flatters large ones.)
 #
@@ -540,11 +541,14 @@ for panel, name in zip(panels, logs["as above"][0], strict=True):
     panel.set(title=name, xlabel="batch")
 panels[1].set_yscale("symlog", linthresh=0.01)
 figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
-after_one = [
-    f"{label}: clip fraction {noted[0]['clip_fraction']:.2f}, KL {noted[0]['kl_approx']:.3f}, "
-    f"entropy {noted[0]['entropy']:.2f}"
-    for label, noted in logs.items()
-]
+after_one = []
+for label, noted in logs.items():
+    clipped, distance, undecided = (
+        noted[0][name] for name in ["clip_fraction", "kl_approx", "entropy"]
+    )
+    after_one.append(
+        f"{label}: clip fraction {clipped:.2f}, KL {distance:.3f}, entropy {undecided:.2f}"
+    )
 show_figure(figure, "Readings of each batch. After the first batch: " + "; ".join(after_one))
 
 # %% tags=["look"]
@@ -554,9 +558,9 @@ for label, noted in logs.items():
 
 # %% [markdown]
 # The first three panels know after *one* batch what the falls show only later (those of the first batch
-# were counted before anything was learned). Too small: nothing is clipped, the coin stays a coin, and a
-# KL of 0.001 is the noise of the sample. Too large: the policy has left the neighbourhood in which the
-# loss was a good guide (clip fraction, KL), and is certain of itself (entropy near 0): it draws the same
+# were counted before anything was learned). Too small: nothing is clipped, both actions stay as likely as each other, and a
+# KL of 0.001 is the noise of the sample. Too large: the policy is so far from the old one that the
+# loss says nothing of it any more (clip fraction, KL), and is certain of itself (entropy near 0): it draws the same
 # action every time, and cannot find out about the other. That alone is not yet death, since the steps
 # within a batch can still move it. Read the three together:
 #
@@ -567,8 +571,14 @@ for label, noted in logs.items():
 # | near 0 | jump | the step is too large; not dead yet |
 # | 0 | both 0 | dead: always the same action, and nothing moves it |
 #
-# And the clipping? It takes the *incentive* to go further away; it is no wall. One step that is too
-# long jumps over it.
+# You have met a dead run before: in the `FaultLab` of lesson 06 it is run D, *dead ReLUs*. There it is the first layer
+# that lets nothing through, and the value is the same in every state: `check/spread` is 0 from its first point to its
+# last. Its `train/gradient_norm` is not 0, because the biases of the layers behind it still learn what a state is worth in
+# the mean. So ask of each algorithm for the number that *must* move: here the entropy with clip fraction and KL, there
+# the spread of the values.
+#
+# And the clipping? It takes the *incentive* to go further away; it does not forbid it. One step
+# that is too long goes far beyond the limits.
 #
 # What to do then: a smaller learning rate, fewer epochs, larger minibatches, or an entropy bonus
 # (`entropy_coeff` above 0, which pays for staying undecided). The losses tell of the critic as well:
@@ -603,7 +613,7 @@ check("8.3", clip_fraction)
 # ### Exercise 8.4: a KL that is never negative  (4 min)
 # A KL divergence cannot be negative, but the mean of $\log \pi_\text{old} - \log \pi_\text{new}$
 # over a sample can. With the ratio $\rho$, the mean of $(\rho - 1) - \log \rho$ estimates the same
-# number, never falls below 0 and, for small steps, trembles less (Schulman, 2020). Write
+# number, never falls below 0 and, for small steps, scatters less (Schulman, 2020). Write
 # `kl_estimate(log_prob, old_log_prob)`.
 # <details><summary>Hint</summary>$\log \rho$ is the difference of the two log-probabilities; mind
 # which one is the new one.</details>
@@ -797,11 +807,11 @@ figure, panels = plt.subplots(1, 4, figsize=(11, 3))
 course = []
 for panel, name in zip(panels, log[0], strict=True):
     values = [readings[name] for readings in log]
+    first, largest, last = values[0], max(values), values[-1]
     panel.plot(range(1, len(log) + 1), values, marker=".")
     panel.set(title=name, xlabel="batch")
-    top = values.index(max(values)) + 1
-    ends = f"{values[0]:.3f} to {values[-1]:.3f}"
-    course.append(f"{name} {ends}, largest {max(values):.3f} in batch {top}")
+    top = values.index(largest) + 1
+    course.append(f"{name} {first:.3f} to {last:.3f}, largest {largest:.3f} in batch {top}")
 show_figure(figure, f"Instruments of the run on Pendulum: {'; '.join(course)}.")
 
 # %% tags=["look"]
@@ -818,17 +828,18 @@ print("\n".join(course))
 # rates of 0.1 and of 1, far above the recipe's. Predict: how many of each are solved?
 
 # %% tags=["look"]
+from statistics import median
+
 from course_utils import load_results
 
 measured = load_results("08_ppo")["runs"]["ppo"]
 rules = {name: -200 if name == "Pendulum" else 475 for name in measured}
 for name, runs in measured.items():
-    returns = [result["test_return"] for result in runs.values()]
+    returns = [run["test_return"] for run in runs.values()]
     passed = sum(value >= rules[name] for value in returns)
-    times = sorted(run["cpu_seconds"] for run in runs.values() if "cpu_seconds" in run)
-    seconds = f"{times[len(times) // 2]:3.0f} s" if times else "  - s"
-    shown = " ".join(f"{value:.0f}" for value in returns)
-    print(f"{name:27} {passed} of {len(runs)} solved, {seconds}: {shown}")
+    seconds = [run["cpu_seconds"] for run in runs.values() if "cpu_seconds" in run]
+    took = f"{median(seconds):.0f}" if seconds else "-"
+    print(f"{name:27} {passed} of {len(runs)} solved, {took:>3} s:", *map(round, returns))
 
 # %% [markdown]
 # (A mean return for each seed, and the processor's seconds for training one run, the median. To repeat
