@@ -197,10 +197,11 @@ for number, action in enumerate(actions):
 print("warning:", str(caught[0].message).split("To silence")[0])
 
 # %% [markdown]
-# We asked for 30 random frames and got 40: whether a batch is random is decided at its start, and
-# a batch that begins random stays random. (With a policy, pass
-# `auto_register_policy_transforms=True`: the collector then adds the transforms that modules of
-# the policy need. From TorchRL 0.15 on it does so unasked.)
+# We asked for 30 random frames and got 40: whether a batch is random is decided at its start, and a
+# batch that begins random stays random. (With a policy, TorchRL 0.14 wants to be told whether the
+# collector is to add the transforms that modules of the policy need:
+# `auto_register_policy_transforms=True` or `False`; unsaid, it warns. For a policy without memory
+# both do the same. From 0.15 on it adds them unasked.)
 #
 # ### Exercise 5.2: count before you run  (3 min)
 # Write `frames(total_frames, frames_per_batch, init_random_frames)`. Return two whole numbers: how
@@ -733,9 +734,9 @@ buffer.sample(4)
 # A sample brings its `priority_weight`. `DQNLoss` uses it unasked: it multiplies each frame's loss by
 # its weight, adds up, and divides by the sum of the weights. It also writes new errors for these
 # frames into the sample as `td_error`, and you report them in the same way. Here is a trap: with
-# `loss_function="l2"` what it writes is the *squared* TD error. So $\alpha = 0.35$ there draws as
-# $\alpha = 0.7$ does here, where we report the size of the error. Is each frame drawn as often as it
-# should be?
+# `loss_function="l2"` what it writes is the *squared* TD error. Priorities are then squares, and
+# $(\delta^2)^{0.35} = |\delta|^{0.7}$: with `l2`, a sampler with $\alpha = 0.35$ draws as ours does
+# with 0.7, since we report the plain size of the error. Is each frame drawn as often as it should be?
 
 # %%
 torch.manual_seed(0)
@@ -832,8 +833,9 @@ for piece in sample.reshape(4, 5):
 # `batch_size` counts frames: 20 frames are 4 slices of 5. Each has one trajectory and consecutive
 # steps, also where a batch border lay between them. The sampler marks the last frame of a slice as
 # `truncated`, so that nobody computes a return across the seam. (The frames of a trajectory have to
-# stand side by side in the storage. For the rows of several workers there is
-# `LazyTensorStorage(size, ndim=2)`, and no `reshape`; the same goes for what follows.)
+# stand side by side in the storage. The rows of several workers would be torn apart by `reshape(-1)`:
+# give the buffer `LazyTensorStorage(size, ndim=2)` and the batch as it is, here and for
+# `MultiStepTransform` below.)
 #
 # ### Several steps at once
 # A one-step transition learns from one reward. An $n$-step transition adds up $n$ of them,
@@ -1081,14 +1083,17 @@ seen
 # `watch_loop` works for any loop of yours.
 #
 # ### Exercise 5.6: build it: a training loop  (15 min)
-# Write `my_loop(collector, buffer, loss_module, optimiser, target_updater, egreedy, updates)`. For each
-# batch that the collector plays: store it, tell `egreedy` how many frames were played, and make
-# `updates` updates. Each update learns from a sample of its own; the target network follows. Nothing is
-# returned. At the end nothing stays open. The check runs your loop with tiny parts and watches.
+# Write `my_loop(collector, buffer, loss_module, optimiser, target_updater, egreedy, updates)`. For
+# each batch that the collector plays: store it, tell `egreedy` how many frames were played, and make
+# `updates` updates. Each update learns from a sample of its own; the target network follows. Nothing
+# is returned. When the collector has no more batches, shut it down. The check runs your loop with
+# tiny parts and watches.
 #
-# Write it in your own way. A parameter may also be called `env`, `policy`, `blocks`,
-# `frames_per_batch`, `total_frames` or `batch_size`: then you play with `env.rollout`, or build your own
-# buffer. `watch_loop(my_loop)` shows at any time what your loop does.
+# Write it in your own way. `check` and `watch_loop(my_loop)` call your function with tiny parts of
+# their own, chosen by the *names* of its parameters, and the second shows at any time what your loop
+# does. The parts above are enough. If you would rather play with
+# `env.rollout(frames_per_batch, policy)`, name `env`, `policy` and `blocks`, how many batches to
+# play; if you build your own buffer, `batch_size`.
 # <details><summary>Hint 1</summary>Begin with <code>for batch in collector:</code> and two lines:
 # <code>extend</code>, and <code>egreedy.step(...)</code> with the number of frames,
 # <code>batch.numel()</code>. Let <code>watch_loop(my_loop)</code> show them.</details>

@@ -854,7 +854,7 @@ check("6.5", centred)
 # |---|---|
 # | `check/spread` | how much the values differ from state to state (standard deviation) |
 # | `check/lag` | how far the values of the network and of its slower copy are apart |
-# | `check/q_at_end` | the value of the last actions of episodes: after those comes nothing |
+# | `check/q_at_end` | the value of the last actions of episodes: after those comes nothing (to look at; no rule below needs it) |
 # | `memory/frames` | how many frames are remembered |
 # | `memory/reward` | the mean reward of a remembered frame |
 # | `memory/done`, `memory/terminated` | the share of remembered frames with these flags |
@@ -887,11 +887,12 @@ for name, value in checkup(run).items():
 # This is the judged run at its end. Its values differ from state to state, the slower copy lags a
 # little, and all ends in its memory are falls. The last actions are believed to be worth little.
 #
-# We ran the loop of this lesson again with exactly one place of its code changed, in eight ways,
-# and stored the curves, with the check-up after each batch. Two more figures come from a judge that
-# is handed the whole explorer: `eval/reward`, and `eval/off_greedy`, the share of its actions that
-# are not those the agent thinks best. (A **dead ReLU** gives 0 in every state, and lets no gradient
-# back that could change it.)
+# We ran the loop of this lesson again with exactly one place of its code changed, in eight ways, and
+# stored the curves, with the check-up after each batch. Two more figures come from a judge that is
+# handed the agent *and* its exploration module. A sound judge switches exploration off
+# (`DETERMINISTIC`), so that nothing is drawn; a wrong one lets it play. They are `eval/reward`, and
+# `eval/off_greedy`, the share of its actions that are not those the agent thinks best. (A
+# **dead ReLU** gives 0 in every state, and lets no gradient back that could change it.)
 #
 # | what we changed | in the code |
 # |---|---|
@@ -915,16 +916,18 @@ FaultLab(stored)
 
 # %% [markdown]
 # Notice how little the returns say. Some sick runs end with a high greedy return and would pass for
-# healthy; and several that never get off the ground look alike there. What tells them apart is a
-# figure that must hold for a sound loop: a bound that nothing can pass, two numbers that should be
-# equal, or one that should move.
+# healthy; and several that never get off the ground look alike there. What tells them apart is a rule
+# that every sound loop obeys: a bound that no value passes, two figures that are equal, or one that
+# moves.
 #
 # ### Exercise 6.6: build it: a doctor for training runs  (15 min)
-# Write the doctor down, so that it can look at every run of yours: `diagnose(curves)` gets the
-# curves of one run, a dictionary of tensors, each of shape `[points]` and without gaps, and returns
-# one of the names in `stored`: `"nothing is wrong"` or a fault. Below, `known[name]` holds three
-# runs of each. `check` hands over *other* runs, of seeds you have not seen, some of them ended
-# early: a rule has to catch the fault, not the run.
+# Write the doctor down, so that it can look at every run of yours: `diagnose(curves)` gets the curves
+# of one run, a dictionary of tensors, each of shape `[points]` and without gaps, and returns one of
+# the names in `stored`: `"nothing is wrong"` or a fault. (Curves differ in length, since losses begin
+# only when learning does: compare first, last or largest points, not point by point. And this
+# `diagnose` has nothing to do with lesson 00's, which looks at your machine.) Below, `known[name]`
+# holds three runs of each. `check` hands over *other* runs, of seeds you have not seen, some of them
+# ended early: a rule has to catch the fault, not the run.
 #
 # There are also `curves["frames"]`, the frames played at each batch, `curves["train/length"]`, and
 # $\gamma$ as `curves["gamma"][0]`. Use as many cells as you like.

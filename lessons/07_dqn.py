@@ -74,9 +74,9 @@ for row in rollout["next", "done"].squeeze(-1):
 # row with many short episodes must not look like one long one.
 #
 # ### Exercise 7.1: only the first episode counts  (5 min)
-# Write `first_returns(reward, done)`. Both have shape `[copies, time]`, `done` is boolean. Return
-# one number per copy: the sum of the rewards up to and including the first step that is `done`, of
-# all rewards where no step is. Here the rewards are not all 1.
+# Write `first_returns(reward, done)`. Both have shape `[copies, time]`, `done` is boolean. Return one
+# number per copy: the sum of the rewards up to and including its first step that is `done`; a copy
+# without one counts all of them. Here the rewards are not all 1.
 # <details><summary>Hint</summary>Which steps have no <code>done</code> <em>before</em> them? A
 # cumulative sum over time counts the ends so far; the step's own end must not count.</details>
 
@@ -788,18 +788,19 @@ for fault in ["nothing is wrong", "no target network"]:
 # first update to the last. A part that nobody misses is not missed in the returns either; look for it.
 #
 # ### Was it TorchRL?
-# **The speed-up is the recipe, not the library.** None of the changes is TorchRL's. Here is the
-# same recipe in another well-known library, Stable-Baselines3 (SB3), and SB3 with the settings that
-# its users recommend for this task (RL-Zoo), for DQN and for PPO: seed by seed on one core, all
-# validated and examined in the same way. (Frames repeat to the last one, seconds do not: our recipe was
-# timed a second time here.)
+# **The speed-up is the recipe, not the library.** None of the changes is TorchRL's. Here is the same
+# recipe in another well-known library, Stable-Baselines3 (SB3), and SB3 with the settings that its
+# users recommend for this task (RL-Zoo), for DQN and for PPO: seed by seed on one core, all validated
+# and examined in the same way. (A repeated run plays exactly the same frames and takes other seconds,
+# so our recipe's time differs a little from that in the table above.)
 #
 # {{table 07_dqn peers}}
 #
 # The same recipe, the same result, and the other library is the quicker one. With the settings that
 # were recommended to it, made to be reliable and not to be quick, its DQN takes many times the frames
-# and the seconds, and PPO more of both. What TorchRL gives you is something else: every part stood
-# in sight, and each change touched one of them.
+# and the seconds of our recipe, and its PPO takes less than that DQN and still several times ours.
+# What TorchRL gives you is something else: every part stood in sight, and each change touched one of
+# them.
 #
 # ## Does compiling pay?  (about 66 min to here) (deeper)
 #
@@ -1070,12 +1071,12 @@ print("cursor:", fresh.buffer.writer)
 # ## One chooses, the other judges: double DQN  (about 86 min to here) (deeper)
 #
 # ### Exercise 7.4: choose with one, judge with the other  (5 min)
-# Once the values have arrived at their size, the max in the target makes them too optimistic: of
-# many noisy values it picks the luckiest. *Double* DQN (van Hasselt et al., 2016) lets the online
-# network choose the next action and the target network say what it is worth. Write
-# `double_target(reward, online_next, target_next, terminated, gamma)`; `online_next` and
-# `target_next` are the values each network gives to the actions in $s'$, shape `[batch, actions]`,
-# the rest is as in 7.3.
+# In act one values were too low, for they had not arrived yet. Later the opposite threatens: of many
+# noisy values the max in the target picks the luckiest, so targets become too high. *Double* DQN (van
+# Hasselt et al., 2016) lets the online network choose the next action and the target network say what
+# it is worth. Write `double_target(reward, online_next, target_next, terminated, gamma)`;
+# `online_next` and `target_next` are the values each network gives to the actions in $s'$, shape
+# `[batch, actions]`, the rest is as in 7.3.
 # <details><summary>Hint</summary><code>values.gather(1, index)</code> takes from each row the
 # entry that <code>index</code>, of shape <code>[batch, 1]</code>, names.</details>
 
@@ -1171,10 +1172,11 @@ acrobot = SimpleNamespace(
 # - `score(agent)`: how well it plays, greedily, judged apart from training. It costs time: ask now and
 #   then, late in the run, and keep the best weights if you like.
 #
-# Call `watch(frames, score=...)` when there is something to draw. Nothing of CartPole may be left in it.
-# Plain, *double* (one word in `DQNLoss`) or *duelling* (`DuelingMlpDQNet` of `torchrl.modules`): choose.
-# The check trains on three worlds of a few states, on some 3,000 frames each and within 20 seconds of
-# computing: act two's 32 updates for 256 frames fit.
+# Call `watch(frames, score=...)` when there is something to draw. Nothing of CartPole may be left in
+# it. Plain, *double* (`DQNLoss(..., double_dqn=True)`) or *duelling* (one output for the state, and
+# one for what each action adds: `DuelingMlpDQNet` of `torchrl.modules`): choose. The check trains on
+# three worlds of a few states, on some 3,000 frames each and within 20 seconds of computing: act
+# two's 32 updates for 256 frames fit.
 #
 # <details><summary>Hint 1: the sizes</summary>Build the environments first, and ask their specs as the
 # table says.</details>
@@ -1278,8 +1280,9 @@ def train_on(task, seed, watch):
 check("7.5", train_on)
 
 # %% [markdown]
-# And now the task itself, with a picture that lives. Put your `train_on` in the place of the solution's.
-# The solution was measured on seeds that had not been used to find its settings:
+# And now the task itself, with a picture that lives. The folded cell trains with the `train_on` that
+# was defined last: to see yours, run your own cell again, then this one. The solution was measured on
+# seeds that had not been used to find its settings:
 
 # %% tags=["look"]
 elsewhere = load_results("07_acrobot")["runs"]["acrobot"]["Acrobot"]

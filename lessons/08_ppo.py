@@ -29,9 +29,9 @@
 # | data | a replay buffer, old frames too | the newest batch only, then thrown away |
 # | target network | yes | none |
 #
-# The deepest change is the data. A policy gradient is a mean over actions *as the present policy draws
-# them*. Frames are of no use once the policy has moved far (how far, PPO watches): it is **on-policy**,
-# DQN off-policy.
+# The deepest change is the data. A policy gradient is a mean over actions *as the present policy
+# draws them*. Frames are of no use once the policy has moved far (how far, PPO watches): PPO is
+# **on-policy**, DQN off-policy.
 #
 # As always the rules first, written down before any run:
 #
@@ -153,8 +153,9 @@ check("8.1", returns_to_go)
 
 
 # %% [markdown]
-# `play` marks the first episode of each copy (`counts`) and adds its returns (`to_go`). With one episode
-# in a row it can set the rewards after it to 0, so nothing hangs on your answer. The whole of REINFORCE:
+# `play` marks the first episode of each copy (`counts`) and adds its returns (`to_go`). It sets all
+# rewards after that episode to 0, so its sum cannot run on into another one. (It does not call your
+# `returns_to_go`: the lesson runs without it.) The whole of REINFORCE:
 
 
 # %%
@@ -276,11 +277,12 @@ show_figure(figure, "Agreement with the gradient of all episodes. " + "; ".join(
 
 # %% [markdown]
 # Each dot is one possible update, the lines are means. Single episodes are scattered widely; by the
-# estimate of all 512, even a small step along a dot below 0 would make the policy worse. More episodes
-# help. Subtracting the mean helps most in small and middle groups; with 32 episodes hardly any more.
-# In the long run it changes nothing, as it pushes all actions alike; it only makes the estimate less noisy. (The
-# mean is that of all 512; with a group's own the line is the same from 8 episodes on. A group is a part
-# of the whole, which flatters large ones.)
+# estimate of all 512, even a small step along a dot below 0 would make the policy worse. More
+# episodes help. Subtracting the mean helps most in small and middle groups; with 32 episodes hardly
+# any more. On average over many episodes it changes nothing, because probabilities add up to 1: what
+# a constant adds to one action it takes from the others. It only makes the estimate less noisy. (The
+# mean is that of all 512; with a group's own the line is the same from 8 episodes on. A group is a
+# part of the whole, which flatters large ones.)
 #
 # A **critic** goes further: it says what is usual *in this state*. Actor and critic together are an
 # *actor-critic*, and the difference is the advantage, which `GAE` computes (lesson 04).
@@ -508,11 +510,11 @@ print(f"{played:,} frames. Mean of 100 fresh episodes: {cartpole_returns.mean():
 # | `kl_approx` | distance of new and old policy, in the mean | below about 0.03 | it jumps |
 # | `entropy` | how undecided the policy is | falls slowly | at once near 0 |
 #
-# A coin has an entropy of $\ln 2 \approx 0.69$, certainty one of 0.
-# The distance is the **KL divergence** of the two policies, here the mean of
-# $\log \pi_\text{old} - \log \pi_\text{new}$ over the actions taken. Three runs with a step size too small
-# by far, the one above (falling twice as fast, over 10 batches), and one too large by far. Predict the
-# first reading of the three instruments for each run.
+# A coin has an entropy of $\ln 2 \approx 0.69$, certainty one of 0. The distance is the
+# **KL divergence** of the two policies, here the mean of $\log \pi_\text{old} - \log \pi_\text{new}$
+# over the actions taken. Three runs of 10 batches differ in the learning rate alone: one is far too
+# small, one is that of above, one far too large. (It falls on the way as above, in half as many
+# batches.) Predict the first reading of the three instruments for each run.
 
 # %% id="08-instruments"
 from dataclasses import replace
@@ -557,12 +559,14 @@ for label, noted in logs.items():
     print(f"{label}: {noted[-1]['falls per 1,000 steps']:.0f} falls per 1,000 steps at the end")
 
 # %% [markdown]
-# The first three panels know after *one* batch what the falls show only later (those of the first batch
-# were counted before anything was learned). Too small: nothing is clipped, both actions stay as likely as each other, and a
-# KL of 0.001 is the noise of the sample. Too large: the policy is so far from the old one that the
-# loss says nothing of it any more (clip fraction, KL), and is certain of itself (entropy near 0): it draws the same
-# action every time, and cannot find out about the other. That alone is not yet death, since the steps
-# within a batch can still move it. Read the three together:
+# The first three panels know after *one* batch what the falls show only later (those of the first
+# batch were counted before anything was learned). Too small: nothing is clipped, both actions stay as
+# likely as each other, and a KL of 0.001 is the noise of the sample. Too large: the policy is so far
+# from the old one that the loss says nothing of it any more (clip fraction, KL), and is certain of
+# itself (entropy near 0): it draws the same action every time, and cannot find out about the other.
+# That alone is not yet death: while the new policy differs from the one that played, later steps of
+# this batch still have a gradient and can bring it back. Where a whole batch was drawn from a policy
+# that is certain, none is left. Read the three together:
 #
 # | entropy | clip fraction and KL | what it is |
 # |---|---|---|
@@ -692,9 +696,10 @@ check("8.5", log_prob_of_torque)
 # %% [markdown]
 # The **environment** is TorchRL's own `PendulumEnv`, a world written in PyTorch that steps any number
 # of pendulums in one go. It tells angle and speed (`th`, `thdot`); Gymnasium shows cosine, sine and
-# speed. The judge plays Gymnasium's, so a `Transform` writes that observation. A transform of one's own
-# needs three methods: `_call` adds the entry to what a step returns, `_reset` does the same for the
-# first state of an episode, and `transform_observation_spec` announces it, so that specs and data agree.
+# speed. The judge plays Gymnasium's, so a `Transform` writes that observation. A transform that adds
+# an entry to the observations needs three methods (one that changes a reward needs `_step` alone, as
+# in lesson 06): `_call` adds the entry to what a step returns, `_reset` does the same for the first
+# state of an episode, and `transform_observation_spec` announces it, so that specs and data agree.
 
 # %%
 from torchrl.data import Unbounded
@@ -842,12 +847,13 @@ for name, runs in measured.items():
     print(f"{name:27} {passed} of {len(runs)} solved, {took:>3} s:", *map(round, returns))
 
 # %% [markdown]
-# (A mean return for each seed, and the processor's seconds for training one run, the median. To repeat
-# it: `make bench ARGS='--groups ppo'`.) One loop solves both tasks. Without clipping the first 64 steps
-# teach far more than with it, and later ones tear it down again: one run of five is solved, one died after
-# batches without a single fall. So clipping makes the repeated use of a batch reliable. One epoch takes
-# 8 steps from a batch; with the same step size and frames, only 64 get there in time. (Nothing was tuned
-# for the changes; smaller steps may do without clipping.)
+# (A mean return for each seed, and the processor's seconds for training one run, the median. To
+# repeat it: `make bench ARGS='--groups ppo'`.) One loop solves both tasks. Without clipping the first
+# 64 steps teach far more than with it, and later ones tear it down again: one run of five is solved,
+# one died after batches without a single fall. So clipping makes the repeated use of a batch
+# reliable. One epoch makes 8 updates of a batch, eight epochs make 64; with the same step size and
+# frames, only those with 64 get there in time. (Nothing was tuned for the changes; smaller steps may
+# do without clipping.)
 #
 # A learning rate of 1 breaks every run, one of them only after it had begun to learn. With 0.1 two runs
 # die, one of them after a batch with hardly a fall; three learn on, none far enough. An alarm is a reason
@@ -994,8 +1000,9 @@ print(f"mean of 50 fresh episodes: {before.mean():.0f} before, {after.mean():.0f
 # continuous action by the same loop, and tell from three instruments whether a step was too large. And
 # you can write PPO's update without its loss.
 #
-# PPO or DQN? PPO takes any kind of action, but many frames: 40,960 on CartPole, where lesson 07's DQN
-# needed some 3,000. It is for worlds that are cheap to play.
+# PPO or DQN? PPO takes any kind of action, but more frames: in lesson 07's comparison, where all runs
+# are stopped by the same validation, the PPO of Stable-Baselines3 needed about three times the frames
+# of our DQN. (This lesson's 40,960 were fixed beforehand.) It is for worlds that are cheap to play.
 #
 # **Try next:** give `ClipPPOLoss` an `entropy_coeff` of 0.01, predict what each of the three
 # instruments will do, and run CartPole again. Or raise `epochs` to 30: which one tells?

@@ -8,7 +8,7 @@
 #       - see DQN promise the impossible offline, and mend it with one term of your own
 #       - swap one loss for another while buffer, loop and judge stay the same
 #       - estimate from a real record what another policy would have been worth, and when not to believe it
-#     prerequisites: PyTorch and lessons 03, 04, 05 and 07
+#     prerequisites: PyTorch and lessons 01, 03, 04, 05 and 07; one section looks back at 08
 #     minutes: {reading: 68, exercises: 35, short: 45}
 # ---
 
@@ -369,10 +369,10 @@ show_figure(
 
 # %% [markdown]
 # ### Exercise 10.1: coverage  (4 min)
-# Cut the states into `cell_count` cells. Each frame has the number of its cell in `cells` and its
-# action, 0 or 1, in `actions` (both of shape `[frames]`). Write
-# `both_tried(cells, actions, cell_count)`: of the cells that were visited, the share in which *both*
-# actions were tried.
+# The states are grouped, and the groups numbered from 0 to `cell_count - 1`. Each frame has the
+# number of its group in `cells` and its action, 0 or 1, in `actions` (both of shape `[frames]`).
+# Write `both_tried(cells, actions, cell_count)`: of the groups that were visited, the share in which
+# *both* actions were tried.
 # <details><summary>Hint</summary>A table of booleans,
 # <code>torch.zeros(cell_count, 2, dtype=torch.bool)</code>, can be written at all frames at
 # once: <code>seen[cells, actions] = True</code>. Then <code>all(1)</code> and <code>any(1)</code>.</details>
@@ -400,7 +400,7 @@ def both_tried(cells, actions, cell_count):
 check("10.1", both_tried)
 
 # %% [markdown]
-# And in our record, if each state is a cell of its own?
+# And in our record, if each state is a group of its own?
 
 # %% tags=["look"]
 frames = torch.cat(episodes)
@@ -647,9 +647,11 @@ for loss, term in [(make_dqn_loss(make_value_agent()), "loss"), (library, "loss_
 #
 # ### IQL: never ask  (about 55 min to here)
 # **Implicit Q-learning** (Kostrikov et al., 2022) goes another way: it never asks for the value of an
-# action that was not recorded. A third network $V(s)$ learns what the *better* ones of the recorded
-# actions were worth, and the actor clones, each action with the weight $e^{\beta (Q(s, a) - V(s))}$: the better
-# than $V$, the more. `temperature` is $\beta$. `DiscreteIQLLoss` has three terms, for actor, $Q$ and $V$.
+# action that was not recorded. Beside the actor and $Q(s, a)$ there is a third network, $V(s)$. It
+# learns what the *better* ones of the recorded actions were worth, and the actor clones, each action
+# with the weight $e^{\beta (Q(s, a) - V(s))}$: the better than $V$, the more. `temperature` is
+# $\beta$ (nothing to do with the temperature of SAC's entropy). `DiscreteIQLLoss` has three terms,
+# for actor, $Q$ and $V$.
 
 # %%
 from torchrl.objectives import DiscreteIQLLoss
@@ -819,8 +821,9 @@ show_figure(figure, "; ".join(words) + f"; no driver can be worth more than {mos
 # nothing came of it. In the end the promise of CQL lies below what its driving is worth (on the way it once lay above
 # it): that is what *conservative* means.
 #
-# That has its price. With a larger $\alpha$ the promise sinks and the agent becomes a clone; with a smaller one
-# it becomes DQN. Here $\alpha$ was chosen by playing, on the seeds 0 to 2: offline, nobody would tell you.
+# That has its price. With a larger $\alpha$ the promise sinks and the agent becomes a clone; with a
+# smaller one it becomes DQN. Here $\alpha$ was chosen by playing, on the seeds 0 to 2: offline,
+# nobody would tell you. (So the exam above, of seed 0, is no fresh one; the ten seeds below are.)
 #
 # ## Does it hold?  (about 71 min to here) (deeper)
 #
@@ -945,8 +948,9 @@ def judge_from(displays, policy):
 
 
 # %% [markdown]
-# Both policies really ran, so each estimate can be held against the truth: what was clicked in the policy's own
-# record. Predict: from which of the two records can the other policy be judged better?
+# Both policies really ran, so each estimate can be held against what was clicked in the policy's own
+# record (of the bandit our table is the mean week, which is nearly what ran). Predict: from which of
+# the two records can the other policy be judged better?
 
 # %% tags=["look"]
 estimates = {}
@@ -1089,7 +1093,9 @@ for key in ["mean_ratio", "max_ratio", "ESS", "clip_fraction"]:
 #   term with the weight 1, and some 400 updates at a learning rate of 0.01.
 # - Then hold the exam: `make_env(count, seed)` gives an environment of `count` copies, whose episodes end after at
 #   most 12 steps. Play 20 episodes, greedily, with a seed that is not in `used_seeds`.
-# - Return two things: the agent (it writes `action_value` and `action`, as a `QValueActor` does), and the 20 returns.
+# - Return two things: the agent (it writes `action_value` and `action`, as a `QValueActor` does), and
+#   the returns of the 20 episodes: sums of rewards without a discount, of the first episode of each
+#   copy.
 #
 # Use as many cells as you like. The check watches what your function does: whether it plays before it has learned, what
 # it promises where an episode ended and where a clock stopped it, and how it held its exam.
