@@ -304,6 +304,9 @@ def beliefs(run):
 
 
 # %% tags=["exercise"]
+from course_utils import check
+
+
 def training_return(batch):
     # your code
     ...
@@ -854,7 +857,7 @@ check("6.5", centred)
 # |---|---|
 # | `check/spread` | how much the values differ from state to state (standard deviation) |
 # | `check/lag` | how far the values of the network and of its slower copy are apart |
-# | `check/q_at_end` | the value of the last actions of episodes: after those comes nothing (to look at; no rule below needs it) |
+# | `check/q_at_end` | the value of the last actions of episodes: after those comes nothing |
 # | `memory/frames` | how many frames are remembered |
 # | `memory/reward` | the mean reward of a remembered frame |
 # | `memory/done`, `memory/terminated` | the share of remembered frames with these flags |

@@ -545,8 +545,10 @@ def learn(run):
 # What would a larger batch or a wider network cost? It was measured once, with this very function:
 
 # %% tags=["look"]
-from course_utils import load_results
+import matplotlib.pyplot as plt
+from course_utils import load_results, show_figure, use_course_style
 
+use_course_style()
 measured = load_results("scaling")["runs"]["updates"]
 figure, panels = plt.subplots(1, 2, sharey=True, figsize=(8, 3))
 costs = []
@@ -616,6 +618,8 @@ def train(run, frames, watch=None):
 # That is all. Act one spent 8,000 frames. Predict, then run: how many will act two need?
 
 # %% tags=["look"]
+import time
+
 run = build(seed)
 start = time.perf_counter()
 with LivePlot(threshold=475, total=settings.max_frames) as live:
@@ -667,7 +671,7 @@ textbook = record_episode("CartPole-v1", textbook_agent, seed=1)
 EpisodeScrubber(
     {"act one": textbook.rollout, "act two": trained.rollout},
     {"act one": textbook.frames, "act two": trained.frames},
-    observation_names=names,
+    observation_names=["cart position", "cart velocity", "pole angle", "pole velocity"],
     action_names=["left", "right"],
 )
 

@@ -300,6 +300,10 @@ show_figure(figure, "Agreement with the gradient of all episodes. " + "; ".join(
 # ratio, for one action with a good advantage and one with a bad one:
 
 # %% tags=["look"]
+import matplotlib.pyplot as plt
+from course_utils import show_figure, use_course_style
+
+use_course_style()
 ratio = torch.linspace(0.0, 2.0, 201)
 figure, panels = plt.subplots(1, 2, figsize=(8, 3))
 for panel, advantage in zip(panels, [1.0, -1.0], strict=True):
