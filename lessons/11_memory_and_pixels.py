@@ -10,7 +10,7 @@
 #       - turn a simulator's screen into what a network can read, transform by transform
 #       - write a loop that plays and learns with a memory
 #     prerequisites: lessons 01, 03, 05 and 07 (each part is recalled here in a sentence)
-#     minutes: {reading: 73, exercises: 35, short: 26}
+#     minutes: {reading: 73, exercises: 35, short: 27}
 # ---
 
 # %% [markdown]
@@ -481,9 +481,12 @@ print(f"next, as stored:             {mismatch(rollout['next'], rollout['next', 
 print(f"next, cut where now is cut:  {mismatch(rollout['next'], rollout['is_init']):.6f}")
 
 # %% [markdown]
-# The first and the last line are zero, up to rounding; the middle one is the leak. One line mends it: cut
-# the next sequence where the present one is cut. (There the module goes on from the stored `next` memory,
-# which is the one that has seen the new episode's first observation.)
+# The first and the last line are zero, up to rounding; the middle one is the leak.
+#
+# ## Into the memory as sequences  (about 34 min to here)
+# A loss reads each sequence twice: the present observations, and the next ones. Cut the next sequence where
+# the present one is cut, or the memory leaks from one episode into the other. (There the module goes on from
+# the stored `next` memory, which is the one that has seen the new episode's first observation.)
 
 
 # %%

@@ -18,8 +18,6 @@ from tools.course import minutes_of
 
 LESSONS = builder.lessons()
 WORDS = dict(enumerate(["three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"], start=3))
-# What lessons still lack on their short path. Where benchmarks run a cell, changing it means to measure anew.
-STILL_MISSING = {"11_memory_and_pixels": {"cut_next_like_now"}}
 LONGEST_SHORT_PATH = 45  # minutes; those of 00 to 07 then fit into a day, with some of the exercises
 
 
@@ -188,7 +186,7 @@ def missing_on_the_short_path(lesson) -> set[str]:
 
 @pytest.mark.parametrize("lesson", LESSONS, ids=lambda path: path.stem)
 def test_the_short_path_needs_nothing_that_it_passes_over(lesson):
-    assert missing_on_the_short_path(lesson) <= STILL_MISSING.get(lesson.stem, set())
+    assert not missing_on_the_short_path(lesson)
 
 
 def test_what_the_short_path_lacks_is_found(tmp_path):
