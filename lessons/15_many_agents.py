@@ -24,7 +24,7 @@
 #
 # The rule first, as always:
 #
-# > A post is **held** if after 25 steps some rover is less than 0.15 away from it. A team is judged by the
+# > A post is *held* if after 25 steps some rover is less than 0.15 away from it. A team is judged by the
 # > share of fresh episodes in which all three posts are held, acting greedily.
 
 # %% tags=["parameters"]
@@ -358,10 +358,12 @@ with torch.no_grad():
 
 # %% tags=["look"]
 shuffled = kept[torch.randperm(len(kept))]
-readings = loss(shuffled)
-mine, theirs = shuffled["agents", "advantage"].flatten(), shuffled["advantage"].flatten()
-agreement = torch.corrcoef(torch.stack([mine, theirs]))[0, 1].item()
-print(f"no error, a loss of {readings['loss_objective'].item():.3f}")
+found = loss(shuffled)
+print("no error:", ", ".join(name for name, _ in found.items() if name.startswith("loss")))
+with torch.no_grad():
+    inside = loss.value_estimator(shuffled.copy())  # what the loss does where it finds no advantage
+pair = [shuffled["agents", "advantage"].flatten(), inside["advantage"].flatten()]
+agreement = torch.corrcoef(torch.stack(pair))[0, 1].item()
 print(f"correlation of the advantages it used with the right ones: {agreement:.2f}")
 
 # %% [markdown]
@@ -585,9 +587,8 @@ show_figure(figure, "How often each rover (row) ends at each post (column). " + 
 
 # %% [markdown]
 # With one policy each rover ends at each post about equally often: who goes where is settled anew in
-# every episode, by who stands where. With own policies *roles* have grown. At least one rover nearly
-# always goes to the same post, wherever it begins; and how the rest is shared out depends on the seed.
-# Both teams hold all posts.
+# every episode, by who stands where. With own policies *roles* have grown: there are posts to which a
+# rover never goes, wherever it begins. How sharp the roles are depends on the seed. Both teams hold all posts.
 #
 # ## Break a team mate  (about 36 min to here)
 #
@@ -712,13 +713,13 @@ show_figure(
 # %% [markdown]
 # Read it with its limits: one small world, five seeds an arm.
 #
-# - **The critic**, one that sees all or one's own view, makes no difference here. Each rover sees where
+# - *The critic*, one that sees all or one's own view, makes no difference here. Each rover sees where
 #   its mates are, so it knows all there is to know already. Even among blind rovers with own policies
 #   both kinds learn.
-# - **Own policies** hold the posts as well, with roles, and make up less often for a stubborn mate.
-# - **Own rewards** end with the nearest post for everybody. All are paid, and some post is empty. This
-#   is no failure of learning: the team does what it is paid for.
-# - **Blind** rovers with one policy cannot settle who goes where, as nothing tells them apart but their
+# - *Own policies* hold the posts as well, with roles, and make up less often for a stubborn mate.
+# - *Own rewards* send everybody to the nearest post, so one or two posts stay empty most of the time. This is
+#   no failure of learning: the team does what it is paid for.
+# - *Blind* rovers with one policy cannot settle who goes where, as nothing tells them apart but their
 #   own place. Give them own policies, and each learns one role: nobody needs to see anybody.
 #
 # ## PettingZoo, and agents that leave  (about 50 min to here) (deeper)
@@ -1040,6 +1041,12 @@ for hunters, hares in [(novices, novices), (team, novices), (novices, team), (te
     print(f"hunters {who[0]:9}, hare {who[1]:9}: nearest hunter {away:.2f} away (steps 10 to 25)")
 
 # %% [markdown]
+# ## What we left out
+#
+# This was the last lesson. TorchRL has more than fits into a course: hindsight replay, curiosity,
+# transformers that decide, tree search, simulators of robots. [What we left out, and where to read
+# on](../docs/left_out.md) says in a paragraph each what it is good for, and what it is called there.
+#
 # ## What you can do now
 # You can read a tensordict of several agents, tell a loss where a group keeps its entries, train a team
 # with one policy or several, choose what its critic sees and what it is paid for, and measure what it
@@ -1049,4 +1056,4 @@ for hunters, hares in [(novices, novices), (team, novices), (novices, team), (te
 # **Try next:** break a mate during *training*: in every tenth episode let one rover act at random.
 # Predict first: will the others make up for it more often, and what will it cost while all are well?
 #
-# Next: [{{next title}}]({{next file}}).
+# Back to the [map of the course](00_start_here.ipynb).

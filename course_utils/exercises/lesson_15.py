@@ -131,8 +131,8 @@ EXERCISES = [
             Mutant(
                 "the team's reward",
                 lambda distance: _team(distance)[:, None, None].expand(-1, distance.shape[1], 1),
-                "You give each agent the team's reward. Subtract what the others would have got without this one: leave "
-                "its row out (with distances of 0 it would stand at every post).",
+                "You give each agent the team's reward. Subtract what the others would have got without this one: "
+                "leave its row out (with distances of 0 it would stand at every post).",
             ),
             Mutant(
                 "own reward",
