@@ -5,6 +5,7 @@ import torch
 from course_utils.exercises.exercise import Build, Draw, Exercise, Mutant
 from course_utils.exercises.group_teams import MUTANTS, Team
 from course_utils.exercises.groups_exam import examine
+from course_utils.exercises.play_15 import EXERCISES as PLAY
 
 
 def _rewards(draw: Draw) -> dict:
@@ -227,6 +228,7 @@ EXERCISES = [
             ),
         ],
     ),
+    *PLAY,
     Build(
         number="15.6",
         tests="Every group acts by its own observations, learns from its own reward alone, and earns more than before.",

@@ -126,8 +126,8 @@ CLAIMS = {
         assert front.sum() >= 1 and reached[front].max() == claim, "the best is on the front, whatever it costs"
     """,
     "15_many_agents": """
-        assert all_held(before) < 0.1 and all_held(after) >= 0.8, "the team holds all three posts"
-        assert all_held(play(team_of_three.actor, 300, exam_seed)) >= 0.8, "so does a team with own policies"
+        held = [all_held(play(policy, 300, exam_seed)) for policy in (untrained, *(t.actor for t in teams.values()))]
+        assert held[0] < 0.1 and min(held[1:]) >= 0.8, "both teams hold all three posts"
         shared_roles, own_roles = (at_posts(play(t.actor, 300, exam_seed)).float().mean(0) for t in teams.values())
         assert shared_roles.min() > 0.15 and shared_roles.max() < 0.55, "one policy: each rover at each post"
         assert own_roles.min() < 0.05, "own policies: there are posts to which a rover never goes"

@@ -9,7 +9,7 @@ from torchrl.objectives import ClipPPOLoss
 from torchrl.objectives.value import GAE
 
 
-def by_unbinding_team_reward(reward):
+def by_unbinding_shared_reward(reward):
     agents = reward.unbind(2)
     mean = sum(agents) / len(agents)
     return torch.stack([mean] * len(agents), 2)
@@ -124,7 +124,7 @@ class WithAClippedLoss:
 
 
 OTHERWISE = {
-    "15.1": by_unbinding_team_reward,
+    "15.1": by_unbinding_shared_reward,
     "15.2": by_the_two_closest_credit,
     "15.3": by_filling_mean_of_present,
     "15.6": [WithoutLosses, WithAClippedLoss],
