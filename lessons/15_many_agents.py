@@ -1203,12 +1203,14 @@ right = [
 show_figure(
     figure,
     "Boxes of the network's values by the true worth of a move. Untrained: around 0 for all three. Trained: "
-    f"near -1, 0 and 1; within a half of the truth are {right[0]:.0%}, {right[1]:.0%} and {right[2]:.0%}.",
+    f"the three lie apart; within a half of the truth are {right[0]:.0%} of the values of lost moves, "
+    f"{right[1]:.0%} of drawn and {right[2]:.0%} of won ones.",
 )
 
 # %% [markdown]
-# Boxes hold half of the values, whiskers all but the last per cent. The network was never told what a
-# position is worth. It found out by playing, from nothing but who had won.
+# Boxes hold half of the values, whiskers all but the last per cent. Its numbers are far from exact, but lost,
+# drawn and won lie apart, and that is enough to choose. Nobody told the network what a position is worth. It
+# found out by playing, from nothing but who had won.
 #
 # ## Elo: who is better, and by how much?  (about 88 min to here) (deeper)
 #
@@ -1367,9 +1369,9 @@ def think(board, mask):
 Board(think)
 
 # %% [markdown]
-# Try to win. Then look at its thoughts when it could win but takes its time: it knows won from drawn, but a
-# win now and a win in two moves are both worth 1. Which number in the target would make it hurry? (A $\gamma$
-# below 1 in front of the maximum.)
+# Try to win. Then play badly and look at its thoughts: does it always take a win that is there? A win now and
+# a win in two moves are both worth 1 to it. Which number in the target would make it hurry? (A $\gamma$ below
+# 1 in front of the maximum.)
 #
 # ## What went wrong in the other trainings?  (about 101 min to here) (deeper)
 #
@@ -1403,9 +1405,8 @@ values_of = agent.module[0].module
 with torch.no_grad():
     wanted = negamax(batch, values_of(batch["next", "board"]))
     value = values_of(batch["board"]).gather(-1, batch["action"].unsqueeze(-1))
-    print(
-        f"DQNLoss: {dqn_loss(batch)['loss']:.6f}   by hand: {(value - wanted).square().mean():.6f}"
-    )
+    by_hand = (value - wanted).square().mean()
+    print(f"DQNLoss: {dqn_loss(batch)['loss']:.6f}   by hand: {by_hand:.6f}")
 
 # %% [markdown]
 # The same number: with its mask the actor even leaves out what is taken. So all that lesson 07 added, a
