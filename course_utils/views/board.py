@@ -10,7 +10,6 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from course_utils.views.display import WidgetView
-from course_utils.views.palette import PALETTE
 
 if TYPE_CHECKING:
     from ipywidgets import Widget
@@ -314,17 +313,18 @@ class _Table:
             sign, free = position.sign(cell), cell in position.free
             thought = f"{values[cell]:+.2f}" if thinking and free else ""
             button.description = thought or ("" if free else sign)
+            # ipywidgets gives an empty button an invisible letter, which screen readers would take for its name; an
+            # icon without a picture keeps it out, and the name is the tooltip.
+            button.icon = "" if button.description else "fw"
             button.tooltip = f"{position.name(cell)}: {'free' if free else sign}" + (f", {thought}" if thought else "")
             # Styles that ipywidgets 7 does not know are attributes without an effect there.
             button.style.font_weight = "normal" if free else "bold"
             button.style.font_size = "14px" if free else "26px"
-            button.style.text_color = None if free else _COLOURS[sign]
             button.style.button_color = _LAST if position.moves[-1:] == (cell,) else None
         doubts = board.doubtful(position) if thinking else ""
         self.status.value = _status(" ".join(filter(None, [words or board.describe(position, self.yours), doubts])))
 
 
-_COLOURS = dict(zip(SIGNS, (PALETTE["blue"], PALETTE["orange"]), strict=True))
 _LAST = "rgba(128,128,128,0.35)"
 
 
