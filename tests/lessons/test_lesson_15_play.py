@@ -32,6 +32,11 @@ def moves(*cells: int) -> TensorDict:
     return td
 
 
+def in_order(sign: int):
+    """Values that prefer the first cells, or with the sign -1 the last ones."""
+    return lambda board: -sign * torch.arange(9.0).expand(*board.shape[:-2], 9)
+
+
 class TestTicTacToe:
     def test_the_board_is_seen_by_who_moves(self):
         assert moves(4)["board"].flatten().tolist() == [-1] * 4 + [0] + [-1] * 4
@@ -68,7 +73,7 @@ class TestMatch:
             assert played["mask"].gather(-1, played["action"].unsqueeze(-1)).all()
 
     def test_turn_says_whose_move_counts(self, space):
-        low, high = (space["player"](lambda board, sign=sign: sign * torch.arange(9.0)) for sign in (-1, 1))
+        low, high = (space["player"](in_order(sign)) for sign in (1, -1))
         played = space["match"](low, high, space["empty_boards"](1))
         assert played["action"][0, :4].tolist() == [0, 8, 1, 7]
 
@@ -97,19 +102,18 @@ class TestExam:
 
     def test_each_reply_is_tried(self, space):
         """Counted again, one game after the other, against a player that takes the first free cell."""
-        env, first_free = TicTacToeEnv(), space["player"](lambda board: -torch.arange(9.0))
+        env, first_free = TicTacToeEnv(), space["player"](in_order(1))
 
         def count(td, side):
             if td["done"]:
-                lost = bool(td[f"player{1 - side}", "reward"])
-                return {"won": bool(td[f"player{side}", "reward"]), "lost": lost}, 1, lost
+                return 1, int(td[f"player{1 - side}", "reward"])
             free = td["mask"].nonzero().flatten().tolist()
             chosen = free[:1] if td["turn"] == side else free
-            found = [count(env.step(td.clone().set("action", torch.tensor(cell)))["next"], side)[1:] for cell in chosen]
-            return None, sum(games for games, _ in found), sum(lost for _, lost in found)
+            found = [count(env.step(td.clone().set("action", torch.tensor(cell)))["next"], side) for cell in chosen]
+            return sum(games for games, _ in found), sum(lost for _, lost in found)
 
         ended = space["exam"](first_free, 1)
-        _, games, lost = count(env.reset(), 1)
+        games, lost = count(env.reset(), 1)
         assert (sum(ended.values()), ended["lost"]) == (games, lost) and lost > 0
 
 
