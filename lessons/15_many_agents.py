@@ -86,8 +86,8 @@ def pay(place, team_reward):
 
 
 # %% tags=["look"]
-print("one reward for all:", pay(one_field, team_reward=True).squeeze().tolist())
-print("own rewards:       ", pay(one_field, team_reward=False).squeeze().tolist())
+print("one reward for all:", pay(one_field, team_reward=True).squeeze().numpy().round(2))
+print("own rewards:       ", pay(one_field, team_reward=False).squeeze().numpy().round(2))
 
 # %% [markdown]
 # Now the class. Specs nest as the data do: `Composite(agents=Composite(...))`.
@@ -230,11 +230,12 @@ import matplotlib.pyplot as plt
 from course_utils import show_figure, use_course_style
 
 use_course_style()
-figure, panels = plt.subplots(1, 4, figsize=(10, 3))
+figure, panels = plt.subplots(1, 4, figsize=(10, 3.8), layout="constrained")
 said = []
 for panel, (name, net) in zip(panels, nets.items(), strict=True):
     depends = dependence(net)
     panel.imshow(depends, cmap="Blues", vmin=0, vmax=1.4)
+    panel.grid(False)
     panel.set(title=f"{name}\n{weights[name]:,} weights", xlabel="input of agent")
     panel.set(xticks=range(3), yticks=range(3))
     said.append(
@@ -578,7 +579,8 @@ figure, panels = plt.subplots(1, 2, figsize=(7, 3.2))
 said = []
 for panel, (name, team) in zip(panels, teams.items(), strict=True):
     roles = at_posts(play(team.actor, 300, exam_seed)).float().mean(0)
-    panel.imshow(roles, cmap="Blues", vmin=0, vmax=1.4)
+    panel.imshow(roles, cmap="Blues", vmin=0, vmax=1.8)
+    panel.grid(False)
     panel.set(title=name, xticks=range(3), xticklabels=["top", "right", "left"], yticks=range(3))
     panel.set(xlabel="ends at post", ylabel="rover")
     for rover, post in np.ndindex(3, 3):
@@ -614,7 +616,7 @@ for how in BREAKS:
 # %% [markdown]
 # (How often all three posts are held, and how many posts the *other two* hold at the end.) Three posts
 # need three rovers, so nobody can make up for one that stands still or reels about. But the others
-# nearly always hold two posts, though they never met such a mate.
+# mostly hold two posts, though they never met such a mate.
 #
 # A stubborn mate is different: its post *is* held, and the others only need to take the other two. The
 # team with one policy mostly does that; who goes where was open to them anyway. The team with roles

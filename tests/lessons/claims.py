@@ -135,7 +135,7 @@ CLAIMS = {
         assert stubborn_mate[0][0] > stubborn_mate[1][0] + 0.1, "one policy makes up for a stubborn mate more often"
         assert max(held for held, _ in broken["stands still"] + broken["acts at random"]) < 0.3, "they need three"
         assert broken["is blind"][0][0] < 0.2, "blindness costs one policy everything"
-        assert abs(agreement) < 0.5, "advantages of shuffled frames are others"
+        assert abs(agreement) < 0.8, "advantages of shuffled frames are others"
         means = {name: np.mean([one["held"] for one in runs.values()]) for name, runs in measured.items()}
         assert min(means["as in the lesson"], means["critic sees one"], means["own policies"]) > 0.8
         assert max(means["own rewards"], means["blind"]) < 0.2 and means["blind, own policies"] > 0.6
