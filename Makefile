@@ -13,10 +13,10 @@ help:  ## list the commands
 	@echo "Variables: PYTHON=python3.12 (which Python makes .venv), PORT=8888 (where JupyterLab answers)"
 
 lab: setup  ## install what is missing and open the course in JupyterLab
-	@$(COURSE) -m tools.lab --port $(PORT)
+	@$(COURSE) -P tools/lab.py --port "$(PORT)"
 
 setup: python  ## install the pinned course into .venv
-	@$(PYTHON) -I tools/setup.py --wheelhouse "$(WHEELHOUSE)"
+	@"$(PYTHON)" -I tools/setup.py --wheelhouse "$(WHEELHOUSE)"
 
 # Three processes for two cores, because many tests wait (for Ray, a browser, pip); tests/conftest.py sets the order.
 test: lint  ## everything the project's checks run, the slow ones too, and what each cost; sets up all it needs
@@ -61,7 +61,7 @@ wheel: setup  ## the course as one file, to put beside a notebook on Colab
 
 extras: python  ## install what single lessons use besides (NAME=minari, or multiagent, ray, rllib, sb3, tuning)
 	@test -n "$(NAME)" || { echo "Name one: make extras NAME=minari" >&2; exit 1; }
-	@$(PYTHON) -I tools/setup.py $(NAME)
+	@"$(PYTHON)" -I tools/setup.py $(NAME)
 
 publish: setup-dev  ## once you have a public repository: let all links and set-up cells lead there (ADDRESS=https://...)
 	@$(COURSE) -m tools.publish "$(ADDRESS)"
@@ -89,7 +89,7 @@ lowest: setup-dev  ## run the lessons with the lowest releases that pyproject.to
 	@$(COURSE) -m tools.drift lowest
 
 setup-dev: python  # with the extras of lessons and benchmark, so that their tests have all of it
-	@$(PYTHON) -I tools/setup.py dev minari multiagent ray rllib sb3 tuning
+	@"$(PYTHON)" -I tools/setup.py dev minari multiagent ray rllib sb3 tuning
 
 python:
-	@command -v $(PYTHON) > /dev/null || { echo "$(PYTHON) was not found. Install Python 3.11, or name yours: make lab PYTHON=/path/to/python" >&2; exit 1; }
+	@command -v "$(PYTHON)" > /dev/null || { echo "$(PYTHON) was not found. Install Python 3.11, or name yours: make lab PYTHON=/path/to/python" >&2; exit 1; }

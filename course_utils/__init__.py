@@ -32,6 +32,7 @@ _HOME = {
     "library_scripts": "runs.shipped",
     "load_checkpoint": "runs.checkpoint",
     "load_results": "runs.shipped",
+    "real_records": "runs.shipped",
     "record_episode": "views.video",
     "save_checkpoint": "runs.checkpoint",
     "seed_everything": "machine.seeding",

@@ -7,7 +7,7 @@
 #       - run a notebook, watch a first agent, and solve a first exercise
 #       - find your way through the lessons, and get help when you are stuck
 #     prerequisites: Python, and PyTorch as far as training a small network
-#     minutes: {reading: 8, exercises: 3}
+#     minutes: {reading: 10, exercises: 3}
 # ---
 
 # %% [markdown]
@@ -33,20 +33,26 @@ diagnose()
 # seen now, an **observation**, and with a number that says how good this was, the **reward**. From a
 # start to an end is an **episode**; the rule by which the agent chooses is its **policy**.
 #
-# Here is an agent that has learned nothing yet: it pushes the cart left or right at random, and the
-# pole falls.
+# Here is an agent that has learned nothing yet: it pushes the cart left or right at random. The pole
+# falls within a third of a second, so the film runs ten times slower than the world.
 
 # %%
+from dataclasses import replace
+
 from course_utils import record_episode, show_video
 
 random_episode = record_episode("CartPole-v1", seed=3)
-show_video(random_episode, "Random actions")
+slowly = replace(random_episode, fps=5)  # the world makes 50 steps a second
+show_video(
+    slowly,
+    "Random actions, ten times slower",
+    alt=f"A cart moves a little to and fro; after {len(slowly.rewards)} steps its pole leans too far.",
+)
 
 # %% [markdown]
-# In lesson 07 your own agent will keep the pole up for 500 steps, and you will prove it. (Each step
-# pays 1, and at 500 CartPole stops the clock: more cannot be had.) On the way everything travels in
-# one container, the **TensorDict**: a dictionary of tensors that share their leading dimensions, the
-# **batch size**. This is what an environment of TorchRL answers when it is reset:
+# What does the agent see of this? In TorchRL everything travels in one container, the **TensorDict**:
+# a dictionary of tensors that share their leading dimensions, the **batch size**. This is what an
+# environment answers when it is reset:
 
 # %%
 from torchrl.envs import GymEnv
@@ -61,7 +67,30 @@ env.reset()
 # `done` (either). One environment has no batch, so `batch_size` is empty; with 16 copies it would
 # be `[16]`.
 #
-# ## The map  (about 5 min to here)
+# Two of the four numbers are enough for a rule that anybody can write down: push towards the side
+# to which the pole leans and tips. Here it is from the same start, at the speed of the world.
+
+
+# %%
+def rule(seen):
+    _, _, leans, tips = seen["observation"]
+    return seen.set("action", (leans + tips > 0).long())
+
+
+ruled = record_episode("CartPole-v1", rule, seed=3)
+show_video(
+    ruled,
+    "A rule of one line",
+    alt=f"The pole hardly leans, the cart stays near the middle, for {len(ruled.rewards)} steps.",
+)
+
+# %% [markdown]
+# Each step pays 1, and at 500 CartPole stops the clock: more cannot be had. But somebody had to know
+# which numbers matter, and forgot one: from another start (`seed=0`) the same rule drives off the
+# track, with its pole upright. An agent that *learns* is told nothing but the reward. In lesson 07
+# yours will find a better rule by itself, and you will prove it on a hundred new starts.
+#
+# ## The map  (about 6 min to here)
 #
 # {{course map}}
 #
@@ -69,7 +98,7 @@ env.reset()
 # top to bottom, also with no exercise solved. Take 00 to 07 in order: each builds on those before.
 # From 08 on choose freely.
 #
-# ## How exercises work  (about 6 min to here)
+# ## How exercises work  (about 8 min to here)
 #
 # An exercise is a cell with a gap, `...`. Fill the gap, run the cell, read the answer:
 #
@@ -122,7 +151,7 @@ from course_utils import show_progress
 show_progress()
 
 # %% [markdown]
-# ## When you are stuck  (about 10 min to here)
+# ## When you are stuck  (about 12 min to here)
 #
 # - **A cell fails though you changed nothing**: an earlier cell was not run. *Kernel → Restart Kernel
 #   and Run All Cells* runs all of them in order.
@@ -140,6 +169,7 @@ show_progress()
 # ## What you can do now
 # You can run cells, read the doctor's report and check an exercise. That is enough to begin.
 #
-# **Try next:** change `seed=3` above to another number and watch a different fall.
+# **Try next:** change `seed=3` above to another number and watch a different fall. Then give the rule
+# `seed=0`, and look where the cart goes.
 #
 # Go on with [{{next title}}]({{next file}}).

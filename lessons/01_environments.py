@@ -1012,6 +1012,17 @@ from torchrl.data import Bounded, Categorical, Composite, Unbounded
 from torchrl.envs import EnvBase
 
 
+def walk(position, action, size):
+    moves = torch.tensor([[-1, 0], [0, 1], [1, 0], [0, -1]])
+    return (position + moves[action]).clamp(0, size - 1)
+
+
+def starts(batch_size, size, generator):
+    number = torch.randint(size**2 - 1, batch_size, generator=generator)
+    return torch.stack([number // size, number % size], -1)
+
+
+# %% tags=["solution"]
 class Grid(EnvBase):
     def __init__(self, count, size):
         super().__init__(batch_size=[count])
@@ -1019,21 +1030,18 @@ class Grid(EnvBase):
         cells = Bounded(0, size - 1, [count, 2], dtype=torch.int64)
         self.observation_spec = Composite(position=cells, shape=[count])
         self.state_spec = self.observation_spec.clone()
-        self.action_spec = Categorical(4, [count])
-        self.reward_spec = Unbounded([count, 1])
+        self.action_spec, self.reward_spec = Categorical(4, [count]), Unbounded([count, 1])
         self.set_seed(0)
 
     def _set_seed(self, seed):
         self.generator = torch.Generator().manual_seed(seed)
 
     def _reset(self, tensordict):
-        number = torch.randint(self.size**2 - 1, self.batch_size, generator=self.generator)
-        position = torch.stack([number // self.size, number % self.size], -1)
+        position = starts(self.batch_size, self.size, self.generator)
         return TensorDict({"position": position}, self.batch_size)
 
     def _step(self, tensordict):
-        moves = torch.tensor([[-1, 0], [0, 1], [1, 0], [0, -1]])
-        position = (tensordict["position"] + moves[tensordict["action"]]).clamp(0, self.size - 1)
+        position = walk(tensordict["position"], tensordict["action"], self.size)
         home = (position == self.size - 1).all(-1, keepdim=True)
         answer = {"position": position, "reward": torch.where(home, 1.0, -0.1)}
         return TensorDict(answer | {"terminated": home, "done": home}, self.batch_size)

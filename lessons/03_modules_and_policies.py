@@ -1009,8 +1009,7 @@ def build_actor(sizes):
 check("3.6", build_actor)
 
 # %% tags=["solution"]
-from tensordict.nn import TensorDictModule
-from torchrl.modules import MLP, ProbabilisticActor
+import torch
 
 
 class Parts(torch.distributions.Distribution):
@@ -1033,6 +1032,10 @@ class Parts(torch.distributions.Distribution):
         return torch.stack([part.probs.argmax(-1) for part in self.parts], -1)
 
 
+# %% tags=["solution"]
+from torchrl.modules import MLP
+
+
 class Look(torch.nn.Module):
     def __init__(self, sizes):
         super().__init__()
@@ -1045,6 +1048,11 @@ class Look(torch.nn.Module):
 
     def forward(self, picture, mirror):
         return self.network(torch.cat([picture.flatten(-3), mirror], -1))
+
+
+# %% tags=["solution"]
+from tensordict.nn import TensorDictModule
+from torchrl.modules import ProbabilisticActor
 
 
 def build_actor(sizes):

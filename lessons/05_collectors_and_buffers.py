@@ -10,7 +10,7 @@
 #       - store sub-trajectories and multi-step returns, save a buffer, and go on from it
 #       - join the parts to a training loop, and see in a timeline what a loop forgets
 #     prerequisites: lessons 01 to 04 (environments, TensorDicts, policies, losses)
-#     minutes: {reading: 60, exercises: 35, short: 25}
+#     minutes: {reading: 64, exercises: 35, short: 25}
 # ---
 
 # %% [markdown]
@@ -197,10 +197,11 @@ for number, action in enumerate(actions):
 print("warning:", str(caught[0].message).split("To silence")[0])
 
 # %% [markdown]
-# We asked for 30 random frames and got 40: whether a batch is random is decided at its start, and
-# a batch that begins random stays random. (With a policy, pass
-# `auto_register_policy_transforms=True`: the collector then adds the transforms that modules of
-# the policy need. From TorchRL 0.15 on it does so unasked.)
+# We asked for 30 random frames and got 40: whether a batch is random is decided at its start, and a
+# batch that begins random stays random. (With a policy, TorchRL 0.14 wants to be told whether the
+# collector is to add the transforms that modules of the policy need:
+# `auto_register_policy_transforms=True` or `False`; unsaid, it warns. For a policy without memory
+# both do the same. From 0.15 on it adds them unasked.)
 #
 # ### Exercise 5.2: count before you run  (3 min)
 # Write `frames(total_frames, frames_per_batch, init_random_frames)`. Return two whole numbers: how
@@ -276,10 +277,53 @@ print("cloudpickle:", len(cloudpickle.dumps(make_env)), "bytes, make_env's code 
 # the collectors wrap *functions* that build something in `cloudpickle`: `create_env_fn` and
 # `policy_factory` may stand in a notebook.
 #
-# Two things still go wrong. A policy *object* whose **class** stands in your notebook is sent by
-# address, and its worker cannot find the class: put it in a module, or build the object in a
-# factory. And a **script** needs a guard, `if __name__ == "__main__":`, or each worker runs the
-# script again.
+# A policy *object* is sent as it is, and so its **class** by address. What does a fresh Python say to
+# an object whose class stands in this notebook?
+
+# %%
+import subprocess
+import sys
+
+
+class AlwaysRight:
+    def __call__(self, tensordict):
+        return tensordict.set("action", torch.ones((), dtype=torch.long))
+
+
+receive = "import pickle, sys; pickle.load(sys.stdin.buffer)"
+sent = pickle.dumps(AlwaysRight())
+worker = subprocess.run([sys.executable, "-c", receive], input=sent, capture_output=True)
+print(worker.stderr.decode().splitlines()[-1])
+
+# %% [markdown]
+# It looked into its own `__main__`. (A collector then tells you only that `Worker 0 failed to
+# initialize`; this line stands in the terminal.) Put such a class into a module, or build the object in
+# a factory.
+#
+# In a **script** there is a second trap. A worker first runs the file it was started from, to get at its
+# functions, and comes to the line that starts workers:
+
+# %%
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+start = 'get_context("spawn").Process(target=print, args=["A worker is here."]).start()'
+
+
+def run_script(guard):
+    with TemporaryDirectory() as place:
+        script = Path(place) / "script.py"
+        script.write_text(f"from multiprocessing import get_context\n{guard}{start}\n")
+        done = subprocess.run([sys.executable, script], capture_output=True, text=True)
+    error = " ".join(done.stderr.rpartition("RuntimeError: ")[2].split())
+    return done.stdout.strip() or f"RuntimeError: {error.split('.')[0]}."
+
+
+print("without a guard:", run_script(""))
+print("with a guard:   ", run_script('if __name__ == "__main__": '))
+
+# %% [markdown]
+# The guard keeps the line from the workers, for whom `__name__` is another. A notebook needs none.
 #
 # With a factory each worker builds a policy of its own, with random weights of its own. A *weight
 # sync scheme* (here `MultiProcessWeightSyncScheme`) says how yours get there, and
@@ -359,15 +403,29 @@ finally:
 # and a batch can be half old, half new: nobody waited. Where workers hold copies, as with the
 # factory above, nothing changes until you call `update_policy_weights_`.
 #
-# Should a worker die (most often the system killed it because memory ran out), the loop ends within
-# seconds with an error. Which one depends on what the worker was doing; `At least one process failed`
-# is the most frequent. A worker that merely stands still, in a simulator that never answers, is waited for without end:
-# then it is you who has to press stop.
+# What if a worker dies? Most often the system kills it, because memory ran out. Here we do it
+# ourselves, after the third batch.
+
+# %%
+mortal = MultiSyncCollector([make_env], None, frames_per_batch=10, total_frames=1_000_000)
+try:
+    for number, _ in enumerate(mortal):
+        if number == 2:
+            mortal.procs[0].kill()
+except (RuntimeError, ValueError, EOFError, ConnectionError) as error:
+    print(f"after batch {number}, {type(error).__name__}: {error}")
+finally:
+    mortal.shutdown()
+
+# %% [markdown]
+# The loop ends at once, with an error that says so. (It may be another one, `EOFError` say, if the worker
+# was just handing over a batch.) A worker that merely stands still, in a simulator that never answers,
+# raises nothing: it is waited for without end, and you have to press stop.
 #
 # Two processes took seconds to start for a few frames. CartPole is far too quick to need them;
 # they pay where a step is slow.
 #
-# ## A memory in four parts  (about 31 min to here)
+# ## A memory in four parts  (about 33 min to here)
 #
 # A **replay buffer** is not one thing but four, and each can be exchanged:
 
@@ -462,15 +520,15 @@ for file in sorted(Path(folder.name).glob("*.memmap")):
 from torchrl.data import SamplerWithoutReplacement
 
 torch.manual_seed(0)
-deck = TensorDictReplayBuffer(
+passes = TensorDictReplayBuffer(
     storage=LazyTensorStorage(7), sampler=SamplerWithoutReplacement(drop_last=True), batch_size=3
 )
-deck.extend(seven)
+passes.extend(seven)
 for _ in range(2):
-    print("one pass:", [deck.sample()["x"].tolist() for _ in range(2)])
+    print("one pass:", [passes.sample()["x"].tolist() for _ in range(2)])
 
 # %% [markdown]
-# Each pass is dealt like a deck of cards: no frame comes twice, and the next pass shuffles again.
+# No frame comes twice in a pass, and each pass has an order of its own.
 #
 # ### Exercise 5.3: a memory for one batch  (3 min)
 # Write `make_memory(size, batch_size)`: build and return a TensorDict buffer with room for `size`
@@ -503,7 +561,7 @@ def make_memory(size, batch_size):
 check("5.3", make_memory)
 
 # %% [markdown]
-# ## Some frames teach more than others  (about 42 min to here) (deeper)
+# ## Some frames teach more than others  (about 44 min to here) (deeper)
 #
 # Most frames are dull: the agent predicted well what followed. *Prioritized* replay (Schaul et al.,
 # 2016) draws frame $i$ more often the larger its priority $p_i$ is, usually the size of its last
@@ -512,7 +570,7 @@ check("5.3", make_memory)
 # $$ P(i) = \frac{p_i^\alpha}{\sum_k p_k^\alpha} $$
 #
 # With $\alpha = 0$ all $N$ frames of the buffer are drawn alike. But what is drawn more often also
-# pulls the network more often. *Importance weights* put that right in the loss, fully at
+# changes the network more often. *Importance weights* put that right in the loss, fully at
 # $\beta = 1$:
 #
 # $$ w_i \propto \left( \frac{1}{N \, P(i)} \right)^\beta $$
@@ -560,19 +618,75 @@ except RuntimeError as error:
 print("TorchRL's own sampler" if native else "We write our own.")
 
 # %% [markdown]
-# A sampler is small, so we write one in any case. (You may run the next three cells and read on below
-# them: all that follows holds for either sampler.) First what a `Sampler` has to know and to save:
-# here, one priority for each slot.
+# A sampler is small, so we write one in any case, in four steps. (You may run their cells and read on
+# behind them: all that follows holds for either sampler.)
+#
+# **Step one: draw.** To sample is to choose slots, and a slot is a number. `torch.multinomial` draws
+# numbers: each one as often as its *mass* says, here $p_i^\alpha$. Three slots, their priorities, and
+# $\alpha = 0.5$:
+
+# %%
+priority = torch.tensor([1.0, 4.0, 16.0])
+mass = priority**0.5
+torch.manual_seed(0)
+index = torch.multinomial(mass, 700, replacement=True)
+print("masses:", mass.tolist(), "drawn:", torch.bincount(index).tolist())
+
+# %% [markdown]
+# Masses of 1, 2 and 4, so about 100, 200 and 400 of 700 draws.
+#
+# **Step two: weigh.** The weights of exercise 5.4 need no $P(i)$: what is drawn with the smallest mass
+# gets 1, and twice the mass gets $2^{-\beta}$.
+
+# %% tags=["nbval-check-output"]
+weight = (mass / mass.min()) ** -0.5
+print("weights:", [round(number, 2) for number in weight.tolist()])
+
+# %% [markdown]
+# Those two steps are a sampler's main method. `sample` gets the storage, whose first `len(storage)`
+# slots are filled, and how many frames are wanted. It returns the chosen slots, and a dictionary of what
+# to write beside their frames.
 
 # %%
 from torchrl.data.replay_buffers import Sampler
 
 
-class Priorities(Sampler):
+class Drawing(Sampler):
     def __init__(self, max_capacity, alpha, beta):
         self.alpha, self.beta = alpha, beta
-        self.priority = torch.zeros(max_capacity)
+        self.priority = torch.zeros(max_capacity)  # of each slot
 
+    def sample(self, storage, batch_size):
+        mass = self.priority[: len(storage)] ** self.alpha
+        index = torch.multinomial(mass, batch_size, replacement=True)
+        return index, {"priority_weight": (mass[index] / mass.min()) ** -self.beta}
+
+
+# %% [markdown]
+# **Step three: note the errors.** The priorities come from outside, at two moments. When errors are
+# reported, the buffer calls `update_priority` with the slots and their new priorities. When frames are
+# written, it calls `mark_update` with their slots. Nobody knows the error of a new frame, so it gets the
+# largest priority there is, and is soon looked at. The class builds on the one above:
+
+
+# %%
+class Prioritizing(Drawing):
+    reduction = "max"  # of an item with several errors the largest counts
+
+    def update_priority(self, index, priority, *, storage=None):
+        self.priority[index] = torch.as_tensor(priority) + 1e-8  # never quite 0
+
+    def mark_update(self, index, *, storage=None):
+        self.update_priority(index, self.priority.max().item() or 1.0)
+
+
+# %% [markdown]
+# **Step four: be saved.** A buffer can be emptied, and saved with all it knows. So every `Sampler` must
+# be able to forget its state, hand it over, and take it back: as a dictionary, or in a file.
+
+
+# %%
+class MultinomialSampler(Prioritizing):
     def _empty(self):
         self.priority.zero_()
 
@@ -590,31 +704,9 @@ class Priorities(Sampler):
 
 
 # %% [markdown]
-# Then the three moments in its life, one method each: a frame is written, an error is reported, a
-# batch is wanted. A new frame gets the largest priority so far, so that it is soon looked at. A
-# sample is the slots, and what to write beside their frames: the weights of exercise 5.4.
-
-
-# %%
-class MultinomialSampler(Priorities):
-    reduction = "max"  # of an item with several errors the largest counts
-
-    def mark_update(self, index, *, storage=None):
-        self.update_priority(index, self.priority.max().item() or 1.0)
-
-    def update_priority(self, index, priority, *, storage=None):
-        self.priority[index] = torch.as_tensor(priority) + 1e-8  # never quite 0
-
-    def sample(self, storage, batch_size):
-        mass = self.priority[: len(storage)] ** self.alpha
-        index = torch.multinomial(mass, batch_size, replacement=True)
-        return index, {"priority_weight": (mass[index] / mass.min()) ** -self.beta}
-
-
-# %% [markdown]
-# One trap. `update_tensordict_priority`, which reports errors to a buffer, first asks whether the
-# sampler is a `PrioritizedSampler`, and does nothing if it is not, without a word. `register`
-# declares that ours counts as one.
+# That is all a sampler is. One trap remains: `update_tensordict_priority`, which reports errors to a
+# buffer, first asks whether the sampler is a `PrioritizedSampler`. If it is not, it does nothing, and
+# raises no error. `register` declares that ours counts as one.
 
 # %%
 print("before:", issubclass(MultinomialSampler, PrioritizedSampler))
@@ -642,9 +734,9 @@ buffer.sample(4)
 # A sample brings its `priority_weight`. `DQNLoss` uses it unasked: it multiplies each frame's loss by
 # its weight, adds up, and divides by the sum of the weights. It also writes new errors for these
 # frames into the sample as `td_error`, and you report them in the same way. Here is a trap: with
-# `loss_function="l2"` what it writes is the *squared* TD error. So $\alpha = 0.35$ there draws as
-# $\alpha = 0.7$ does here, where we report the size of the error. Is each frame drawn as often as it
-# should be?
+# `loss_function="l2"` what it writes is the *squared* TD error. Priorities are then squares, and
+# $(\delta^2)^{0.35} = |\delta|^{0.7}$: with `l2`, a sampler with $\alpha = 0.35$ draws as ours does
+# with 0.7, since we report the plain size of the error. Is each frame drawn as often as it should be?
 
 # %%
 torch.manual_seed(0)
@@ -667,8 +759,7 @@ show_figure(
 
 # %% [markdown]
 # Bars and dots agree, up to chance. The last frame has ten times the priority of the first, but is
-# drawn only about five times as often: $\alpha = 0.7$ takes the edge off. And the weights lean the
-# other way:
+# drawn only about five times as often: that is what $\alpha = 0.7$ does. And its weight is the smallest:
 
 # %%
 for number in (0, 4, 9):
@@ -712,7 +803,7 @@ ReplayLens(memory)
 # written over the first hundred.
 
 # %% [markdown]
-# ## Pieces of trajectories  (about 58 min to here) (deeper)
+# ## Pieces of trajectories  (about 62 min to here) (deeper)
 #
 # A recurrent network, or a return over several steps, needs frames in their order. `SliceSampler`
 # draws stretches that lie within one trajectory, and knows them by `traj_ids`. It must also know
@@ -742,8 +833,9 @@ for piece in sample.reshape(4, 5):
 # `batch_size` counts frames: 20 frames are 4 slices of 5. Each has one trajectory and consecutive
 # steps, also where a batch border lay between them. The sampler marks the last frame of a slice as
 # `truncated`, so that nobody computes a return across the seam. (The frames of a trajectory have to
-# stand side by side in the storage. For the rows of several workers there is
-# `LazyTensorStorage(size, ndim=2)`, and no `reshape`; the same goes for what follows.)
+# stand side by side in the storage. The rows of several workers would be torn apart by `reshape(-1)`:
+# give the buffer `LazyTensorStorage(size, ndim=2)` and the batch as it is, here and for
+# `MultiStepTransform` below.)
 #
 # ### Several steps at once
 # A one-step transition learns from one reward. An $n$-step transition adds up $n$ of them,
@@ -802,8 +894,8 @@ show_end(buffer)
 
 # %% [markdown]
 # Now each row that ends in the fall says so. How far should $n$ reach? Turn it (in JupyterLab or
-# Colab) and watch two things: how much reward a row has heard of, and how many rows know how the
-# episode ended.
+# Colab) and watch two things: how many rewards a row adds up, and how many rows reach
+# the end of the episode.
 
 
 # %%
@@ -833,7 +925,7 @@ from course_utils import sliders
 sliders(draw_multi_step, n=(1, 10))
 
 # %% [markdown]
-# The blue rows still have to ask a critic what the rest is worth; the red ones have heard it all. The
+# For a blue row a critic still has to say what the rest is worth; the red ones hold all there was. The
 # larger $n$, the less depends on the critic, and the more on how these very actions turned out.
 #
 # ### Exercise 5.5: rewards of n steps  (5 min)
@@ -870,7 +962,7 @@ def n_step_rewards(reward, done, gamma, n):
 check("5.5", n_step_rewards)
 
 # %% [markdown]
-# ## Save, load, go on  (about 72 min to here) (deeper)
+# ## Save, load, go on  (about 76 min to here) (deeper)
 #
 # A buffer can take hours to fill. `dumps` writes it into a folder, `loads` reads it into a buffer
 # that was built in the same way. The frames are not all there is to it: the writer has to know
@@ -937,9 +1029,11 @@ except Exception as error:
 folder.cleanup()
 
 # %% [markdown]
-# ## The parts together  (about 80 min to here)
+# ## The parts together  (about 84 min to here)
 #
-# What plays, what remembers, and (from lesson 04) what learns. Here are all of them, for CartPole:
+# What plays, what remembers, and (from lesson 04) what learns: joined, they are a training loop of
+# about ten lines, the heart of lessons 07, 09 and 11. You write it yourself in exercise 5.6, at the end
+# of this lesson. First, all the parts, for CartPole:
 
 # %%
 from tensordict.nn import TensorDictSequential
@@ -989,14 +1083,17 @@ seen
 # `watch_loop` works for any loop of yours.
 #
 # ### Exercise 5.6: build it: a training loop  (15 min)
-# Write `my_loop(collector, buffer, loss_module, optimiser, target_updater, egreedy, updates)`. For each
-# batch that the collector plays: store it, tell `egreedy` how many frames were played, and make
-# `updates` updates. Each update learns from a sample of its own; the target network follows. Nothing is
-# returned. At the end nothing stays open. The check runs your loop with tiny parts and watches.
+# Write `my_loop(collector, buffer, loss_module, optimiser, target_updater, egreedy, updates)`. For
+# each batch that the collector plays: store it, tell `egreedy` how many frames were played, and make
+# `updates` updates. Each update learns from a sample of its own; the target network follows. Nothing
+# is returned. When the collector has no more batches, shut it down. The check runs your loop with
+# tiny parts and watches.
 #
-# Write it in your own way. A parameter may also be called `env`, `policy`, `blocks`,
-# `frames_per_batch`, `total_frames` or `batch_size`: then you play with `env.rollout`, or build your own
-# buffer. `watch_loop(my_loop)` shows at any time what your loop does.
+# Write it in your own way. `check` and `watch_loop(my_loop)` call your function with tiny parts of
+# their own, chosen by the *names* of its parameters, and the second shows at any time what your loop
+# does. The parts above are enough. If you would rather play with
+# `env.rollout(frames_per_batch, policy)`, name `env`, `policy` and `blocks`, how many batches to
+# play; if you build your own buffer, `batch_size`.
 # <details><summary>Hint 1</summary>Begin with <code>for batch in collector:</code> and two lines:
 # <code>extend</code>, and <code>egreedy.step(...)</code> with the number of frames,
 # <code>batch.numel()</code>. Let <code>watch_loop(my_loop)</code> show them.</details>
@@ -1033,7 +1130,7 @@ def my_loop(collector, buffer, loss_module, optimiser, target_updater, egreedy, 
 check("5.6", my_loop)
 
 # %% [markdown]
-# These lines are the heart of lessons 07, 09 and 11; what changes there is around them.
+# Ten lines: every loop of lessons 07, 09 and 11 has them in it, and adds something around them.
 #
 # ## What you can do now
 # You can collect frames in one process or several, say how many there will be, which trajectory

@@ -9,7 +9,7 @@
 #       - record what an agent does, and catch one that learned the wrong thing
 #       - read from a run's curves which line of its loop is wrong
 #     prerequisites: PyTorch and lessons 01 to 05 (the parts of the loop are recalled in a table)
-#     minutes: {reading: 39, exercises: 32, short: 25}
+#     minutes: {reading: 46, exercises: 32, short: 30}
 # ---
 
 # %% [markdown]
@@ -263,11 +263,15 @@ def update(run):
 
 
 # %% [markdown]
-# Second source: what the agent believes. On one random sample we take the value $Q(s, a)$ of the
-# remembered actions, and the *target* that the loss compares it with: the reward, and $\gamma$ times
-# the best value of the next state, which counts for nothing where the episode was over. The next
-# state is judged by the slower copy of the weights. `values` lends the agent one of the two sets of
-# weights (`to_module`, as in lesson 04).
+# Second source: what the agent expects. On one random sample we take two means: the value $Q(s, a)$ of
+# the remembered actions, and the *target* that the loss compares it with. The target is the reward,
+# and $\gamma$ times the best value of the next state, which counts for nothing where the episode was over.
+#
+# Two sets of weights say these values, and the loss module holds both (lesson 04):
+# `value_network_params` are the ones in training, `target_value_network_params` the slower copy, which
+# judges the next state. There is one agent for both, so `values` puts one of the sets into it, asks,
+# and takes it out again (`to_module`). In `beliefs`, `gather` then picks from each row of values that of
+# the remembered action, and `amax` the largest.
 
 
 # %% id="06-beliefs"
@@ -419,7 +423,7 @@ for tag in from_csv:
 # All equal except the speed, which the clock decides. `WandbLogger` and `MLFlowLogger` are further
 # loggers of TorchRL with these methods, for services you may already use.
 #
-# ## A judge for the agent  (about 21 min to here)
+# ## A judge for the agent  (about 26 min to here)
 #
 # The training return is earned with exploration on, and its $\varepsilon$ changes as we go. How
 # good is the agent when it does what it thinks best (*greedy*)? That takes episodes of their own,
@@ -465,7 +469,7 @@ log = read_csv("judged")
 print(", ".join(log))
 
 # %% [markdown]
-# ## A judge that does not make you wait  (about 24 min to here) (deeper)
+# ## A judge that does not make you wait  (about 29 min to here) (deeper)
 #
 # `evaluate` makes you wait. `trigger_eval` does not: the episodes are played in a thread of their
 # own while your loop goes on, and you ask for the result when it suits you.
@@ -481,7 +485,7 @@ print("after waiting: the result of step", result["eval/step"])
 # The second request was refused, because the first was still running; that is the default. Our loop
 # waits, so that the same seed gives the same log.
 #
-# ## What each figure tells  (about 26 min to here)
+# ## What each figure tells  (about 30 min to here)
 #
 # | figure | the question it answers | it cannot tell |
 # |---|---|---|
@@ -564,7 +568,7 @@ def gradient_norm(gradients):
 check("6.3", gradient_norm)
 
 # %% [markdown]
-# ## Film it  (about 32 min to here)
+# ## Film it  (about 36 min to here)
 #
 # A number is an average of something. A video is the thing itself.
 
@@ -576,7 +580,7 @@ show_video(record_episode("CartPole-v1", run.agent, seed=1, max_steps=200), "The
 # %% [markdown]
 # `record_episode` is the course's helper.
 #
-# ## Film within TorchRL  (about 34 min to here) (deeper)
+# ## Film within TorchRL  (about 37 min to here) (deeper)
 #
 # TorchRL can film within its own environments: `PixelRenderTransform` draws every step into the
 # entry `pixels`, `VideoRecorder` collects these pictures, and `dump` hands them to a logger.
@@ -621,7 +625,7 @@ show_figure(
 # The pictures survived the way to the disk and back. (Without code: `rlrender`, a command that is
 # installed with TorchRL, films the rollouts of a saved policy.)
 #
-# ## A curve for you to judge  (about 36 min to here)
+# ## A curve for you to judge  (about 39 min to here)
 #
 # A new project. The task: **keep the pole up**. A colleague has a proposal for the reward. "Walking
 # robots are rewarded for their forward speed, and they learn not to fall by themselves, because who
@@ -743,7 +747,7 @@ check("6.4", parted)
 # stopped improving, not that it is good.** Only a comparison from outside says what a number is
 # worth.
 #
-# ## Mend the reward  (about 43 min to here) (deeper)
+# ## Mend the reward  (about 49 min to here) (deeper)
 #
 # Say what you want, and as little else as possible: 1 for each step after which the pole is still
 # up and the cart on the track. (CartPole's own reward, which the colleague replaced, is nearly the
@@ -839,7 +843,7 @@ def centred(td):
 check("6.5", centred)
 
 # %% [markdown]
-# ## Eight sick runs  (about 51 min to here) (deeper)
+# ## Eight sick runs  (about 57 min to here) (deeper)
 #
 # There the reward was wrong, and the loop was sound. It can be the other way round: one wrong line
 # in the loop, no error message, and an agent that learns badly or seems to learn well. Some of these
@@ -850,7 +854,7 @@ check("6.5", centred)
 # |---|---|
 # | `check/spread` | how much the values differ from state to state (standard deviation) |
 # | `check/lag` | how far the values of the network and of its slower copy are apart |
-# | `check/q_at_end` | the value of the last actions of episodes: after those comes nothing |
+# | `check/q_at_end` | the value of the last actions of episodes: after those comes nothing (to look at; no rule below needs it) |
 # | `memory/frames` | how many frames are remembered |
 # | `memory/reward` | the mean reward of a remembered frame |
 # | `memory/done`, `memory/terminated` | the share of remembered frames with these flags |
@@ -883,11 +887,12 @@ for name, value in checkup(run).items():
 # This is the judged run at its end. Its values differ from state to state, the slower copy lags a
 # little, and all ends in its memory are falls. The last actions are believed to be worth little.
 #
-# We ran the loop of this lesson again with exactly one place of its code changed, in eight ways,
-# and stored the curves, with the check-up after each batch. Two more figures come from a judge that
-# is handed the whole explorer: `eval/reward`, and `eval/off_greedy`, the share of its actions that
-# are not those the agent thinks best. (A **dead ReLU** gives 0 in every state, and lets no gradient
-# back that could change it.)
+# We ran the loop of this lesson again with exactly one place of its code changed, in eight ways, and
+# stored the curves, with the check-up after each batch. Two more figures come from a judge that is
+# handed the agent *and* its exploration module. A sound judge switches exploration off
+# (`DETERMINISTIC`), so that nothing is drawn; a wrong one lets it play. They are `eval/reward`, and
+# `eval/off_greedy`, the share of its actions that are not those the agent thinks best. (A
+# **dead ReLU** gives 0 in every state, and lets no gradient back that could change it.)
 #
 # | what we changed | in the code |
 # |---|---|
@@ -911,16 +916,18 @@ FaultLab(stored)
 
 # %% [markdown]
 # Notice how little the returns say. Some sick runs end with a high greedy return and would pass for
-# healthy; and several that never get off the ground look alike there. What tells them apart is a
-# figure that must hold for a sound loop: a bound that nothing can pass, two numbers that should be
-# equal, or one that should move.
+# healthy; and several that never get off the ground look alike there. What tells them apart is a rule
+# that every sound loop obeys: a bound that no value passes, two figures that are equal, or one that
+# moves.
 #
 # ### Exercise 6.6: build it: a doctor for training runs  (15 min)
-# Write the doctor down, so that it can look at every run of yours: `diagnose(curves)` gets the
-# curves of one run, a dictionary of tensors, each of shape `[points]` and without gaps, and returns
-# one of the names in `stored`: `"nothing is wrong"` or a fault. Below, `known[name]` holds three
-# runs of each. `check` hands over *other* runs, of seeds you have not seen, some of them ended
-# early: a rule has to catch the fault, not the run.
+# Write the doctor down, so that it can look at every run of yours: `diagnose(curves)` gets the curves
+# of one run, a dictionary of tensors, each of shape `[points]` and without gaps, and returns one of
+# the names in `stored`: `"nothing is wrong"` or a fault. (Curves differ in length, since losses begin
+# only when learning does: compare first, last or largest points, not point by point. And this
+# `diagnose` has nothing to do with lesson 00's, which looks at your machine.) Below, `known[name]`
+# holds three runs of each. `check` hands over *other* runs, of seeds you have not seen, some of them
+# ended early: a rule has to catch the fault, not the run.
 #
 # There are also `curves["frames"]`, the frames played at each batch, `curves["train/length"]`, and
 # $\gamma$ as `curves["gamma"][0]`. Use as many cells as you like.

@@ -29,9 +29,9 @@
 # | data | a replay buffer, old frames too | the newest batch only, then thrown away |
 # | target network | yes | none |
 #
-# The deepest change is the data. A policy gradient is a mean over actions *as the present policy draws
-# them*. Frames are of no use once the policy has moved far (how far, PPO watches): it is **on-policy**,
-# DQN off-policy.
+# The deepest change is the data. A policy gradient is a mean over actions *as the present policy
+# draws them*. Frames are of no use once the policy has moved far (how far, PPO watches): PPO is
+# **on-policy**, DQN off-policy.
 #
 # As always the rules first, written down before any run:
 #
@@ -153,8 +153,9 @@ check("8.1", returns_to_go)
 
 
 # %% [markdown]
-# `play` marks the first episode of each copy (`counts`) and adds its returns (`to_go`). With one episode
-# in a row it can set the rewards after it to 0, so nothing hangs on your answer. The whole of REINFORCE:
+# `play` marks the first episode of each copy (`counts`) and adds its returns (`to_go`). It sets all
+# rewards after that episode to 0, so its sum cannot run on into another one. (It does not call your
+# `returns_to_go`: the lesson runs without it.) The whole of REINFORCE:
 
 
 # %%
@@ -202,8 +203,9 @@ with LivePlot(x_label="updates", y_label="mean return of 8 episodes", threshold=
     for number in range(3):
         name = f"seed {seed + number}"
         reinforce(seed + number, 24, lambda x, y, name=name: live.add(x, **{name: y}))
-curves = {name: live.curve(name)[1] for name in live.series}
-print("; ".join(f"{name}: best {max(y):.0f}, last {y[-1]:.0f}" for name, y in curves.items()))
+for name in live.series:
+    _, returns = live.curve(name)
+    print(f"{name}: best {max(returns):.0f}, last {returns[-1]:.0f}")
 
 # %% [markdown]
 # It learns, with nothing but a policy and its log-probabilities. But the curves go their own ways,
@@ -212,8 +214,8 @@ print("; ".join(f"{name}: best {max(y):.0f}, last {y[-1]:.0f}" for name, y in cu
 # ## How noisy is the direction?  (about 17 min to here) (deeper)
 #
 # An update is a step along a gradient that was *estimated* from a few episodes. Let one fresh actor play
-# 512, and let small groups of them vote separately: how well does the gradient of a group agree with
-# that of all 512? The cosine between the two is 1 for the same direction, 0 for no relation.
+# 512 of them, and compute one gradient from each small group: how well does it agree with that of all
+# 512? The cosine between the two is 1 for the same direction, 0 for no relation.
 #
 # Each step is weighed with its return, or with its return minus the mean of all returns ("better
 # than usual" instead of "good"). Which of the two will agree better?
@@ -253,14 +255,14 @@ def agreement(size, key):
 # %% tags=["look"]
 sizes = [1, 2, 4, 8, 16, 32]
 weights = {"return": "to_go", "return - mean": "better"}
-cosines = {name: [agreement(size, key) for size in sizes] for name, key in weights.items()}
-means = {name: [sum(group) / len(group) for group in groups] for name, groups in cosines.items()}
-found = [
-    f"{name}: {sum(value < 0 for value in cosines[name][0])} of 32 single episodes point away; mean "
-    + ", ".join(f"{mean:.2f} for {size}" for size, mean in zip(sizes, means[name], strict=True))
-    for name in weights
-]
-print("\n".join(found))
+cosines, means, found = {}, {}, []
+for name, key in weights.items():
+    cosines[name] = [agreement(size, key) for size in sizes]
+    means[name] = [sum(group) / len(group) for group in cosines[name]]
+    away = sum(value < 0 for value in cosines[name][0])
+    by_size = [f"{mean:.2f} for {size}" for size, mean in zip(sizes, means[name], strict=True)]
+    found.append(f"{name}: {away} of 32 single episodes point away; mean {', '.join(by_size)}")
+    print(found[-1])
 
 # %% tags=["look"]
 figure, axes = plt.subplots()
@@ -275,11 +277,12 @@ show_figure(figure, "Agreement with the gradient of all episodes. " + "; ".join(
 
 # %% [markdown]
 # Each dot is one possible update, the lines are means. Single episodes are scattered widely; by the
-# estimate of all 512, even a small step along a dot below 0 would make the policy worse. More episodes
-# help. Subtracting the mean helps most in small and middle groups; with 32 episodes hardly any more.
-# In the long run it changes nothing, as it pushes all actions alike; it only calms the estimate. (The
-# mean is that of all 512; with a group's own the line is the same from 8 episodes on. A group is a part
-# of the whole, which flatters large ones.)
+# estimate of all 512, even a small step along a dot below 0 would make the policy worse. More
+# episodes help. Subtracting the mean helps most in small and middle groups; with 32 episodes hardly
+# any more. On average over many episodes it changes nothing, because probabilities add up to 1: what
+# a constant adds to one action it takes from the others. It only makes the estimate less noisy. (The
+# mean is that of all 512; with a group's own the line is the same from 8 episodes on. A group is a
+# part of the whole, which flatters large ones.)
 #
 # A **critic** goes further: it says what is usual *in this state*. Actor and critic together are an
 # *actor-critic*, and the difference is the advantage, which `GAE` computes (lesson 04).
@@ -507,11 +510,11 @@ print(f"{played:,} frames. Mean of 100 fresh episodes: {cartpole_returns.mean():
 # | `kl_approx` | distance of new and old policy, in the mean | below about 0.03 | it jumps |
 # | `entropy` | how undecided the policy is | falls slowly | at once near 0 |
 #
-# A coin has an entropy of $\ln 2 \approx 0.69$, certainty one of 0.
-# The distance is the **KL divergence** of the two policies, here the mean of
-# $\log \pi_\text{old} - \log \pi_\text{new}$ over the actions taken. Three runs with a step size too small
-# by far, the one above (falling twice as fast, over 10 batches), and one too large by far. Predict the
-# first reading of the three instruments for each run.
+# A coin has an entropy of $\ln 2 \approx 0.69$, certainty one of 0. The distance is the
+# **KL divergence** of the two policies, here the mean of $\log \pi_\text{old} - \log \pi_\text{new}$
+# over the actions taken. Three runs of 10 batches differ in the learning rate alone: one is far too
+# small, one is that of above, one far too large. (It falls on the way as above, in half as many
+# batches.) Predict the first reading of the three instruments for each run.
 
 # %% id="08-instruments"
 from dataclasses import replace
@@ -540,11 +543,14 @@ for panel, name in zip(panels, logs["as above"][0], strict=True):
     panel.set(title=name, xlabel="batch")
 panels[1].set_yscale("symlog", linthresh=0.01)
 figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
-after_one = [
-    f"{label}: clip fraction {noted[0]['clip_fraction']:.2f}, KL {noted[0]['kl_approx']:.3f}, "
-    f"entropy {noted[0]['entropy']:.2f}"
-    for label, noted in logs.items()
-]
+after_one = []
+for label, noted in logs.items():
+    clipped, distance, undecided = (
+        noted[0][name] for name in ["clip_fraction", "kl_approx", "entropy"]
+    )
+    after_one.append(
+        f"{label}: clip fraction {clipped:.2f}, KL {distance:.3f}, entropy {undecided:.2f}"
+    )
 show_figure(figure, "Readings of each batch. After the first batch: " + "; ".join(after_one))
 
 # %% tags=["look"]
@@ -553,12 +559,14 @@ for label, noted in logs.items():
     print(f"{label}: {noted[-1]['falls per 1,000 steps']:.0f} falls per 1,000 steps at the end")
 
 # %% [markdown]
-# The first three panels know after *one* batch what the falls show only later (those of the first batch
-# were counted before anything was learned). Too small: nothing is clipped, the coin stays a coin, and a
-# KL of 0.001 is the noise of the sample. Too large: the policy has left the neighbourhood in which the
-# loss was a good guide (clip fraction, KL), and is certain of itself (entropy near 0): it draws the same
-# action every time, and cannot find out about the other. That alone is not yet death, since the steps
-# within a batch can still move it. Read the three together:
+# The first three panels know after *one* batch what the falls show only later (those of the first
+# batch were counted before anything was learned). Too small: nothing is clipped, both actions stay as
+# likely as each other, and a KL of 0.001 is the noise of the sample. Too large: the policy is so far
+# from the old one that the loss says nothing of it any more (clip fraction, KL), and is certain of
+# itself (entropy near 0): it draws the same action every time, and cannot find out about the other.
+# That alone is not yet death: while the new policy differs from the one that played, later steps of
+# this batch still have a gradient and can bring it back. Where a whole batch was drawn from a policy
+# that is certain, none is left. Read the three together:
 #
 # | entropy | clip fraction and KL | what it is |
 # |---|---|---|
@@ -567,8 +575,14 @@ for label, noted in logs.items():
 # | near 0 | jump | the step is too large; not dead yet |
 # | 0 | both 0 | dead: always the same action, and nothing moves it |
 #
-# And the clipping? It takes the *incentive* to go further away; it is no wall. One step that is too
-# long jumps over it.
+# You have met a dead run before: in the `FaultLab` of lesson 06 it is run D, *dead ReLUs*. There it is the first layer
+# that lets nothing through, and the value is the same in every state: `check/spread` is 0 from its first point to its
+# last. Its `train/gradient_norm` is not 0, because the biases of the layers behind it still learn what a state is worth in
+# the mean. So ask of each algorithm for the number that *must* move: here the entropy with clip fraction and KL, there
+# the spread of the values.
+#
+# And the clipping? It takes the *incentive* to go further away; it does not forbid it. One step
+# that is too long goes far beyond the limits.
 #
 # What to do then: a smaller learning rate, fewer epochs, larger minibatches, or an entropy bonus
 # (`entropy_coeff` above 0, which pays for staying undecided). The losses tell of the critic as well:
@@ -603,7 +617,7 @@ check("8.3", clip_fraction)
 # ### Exercise 8.4: a KL that is never negative  (4 min)
 # A KL divergence cannot be negative, but the mean of $\log \pi_\text{old} - \log \pi_\text{new}$
 # over a sample can. With the ratio $\rho$, the mean of $(\rho - 1) - \log \rho$ estimates the same
-# number, never falls below 0 and, for small steps, trembles less (Schulman, 2020). Write
+# number, never falls below 0 and, for small steps, scatters less (Schulman, 2020). Write
 # `kl_estimate(log_prob, old_log_prob)`.
 # <details><summary>Hint</summary>$\log \rho$ is the difference of the two log-probabilities; mind
 # which one is the new one.</details>
@@ -682,9 +696,10 @@ check("8.5", log_prob_of_torque)
 # %% [markdown]
 # The **environment** is TorchRL's own `PendulumEnv`, a world written in PyTorch that steps any number
 # of pendulums in one go. It tells angle and speed (`th`, `thdot`); Gymnasium shows cosine, sine and
-# speed. The judge plays Gymnasium's, so a `Transform` writes that observation. A transform of one's own
-# needs three methods: `_call` adds the entry to what a step returns, `_reset` does the same for the
-# first state of an episode, and `transform_observation_spec` announces it, so that specs and data agree.
+# speed. The judge plays Gymnasium's, so a `Transform` writes that observation. A transform that adds
+# an entry to the observations needs three methods (one that changes a reward needs `_step` alone, as
+# in lesson 06): `_call` adds the entry to what a step returns, `_reset` does the same for the first
+# state of an episode, and `transform_observation_spec` announces it, so that specs and data agree.
 
 # %%
 from torchrl.data import Unbounded
@@ -797,11 +812,11 @@ figure, panels = plt.subplots(1, 4, figsize=(11, 3))
 course = []
 for panel, name in zip(panels, log[0], strict=True):
     values = [readings[name] for readings in log]
+    first, largest, last = values[0], max(values), values[-1]
     panel.plot(range(1, len(log) + 1), values, marker=".")
     panel.set(title=name, xlabel="batch")
-    top = values.index(max(values)) + 1
-    ends = f"{values[0]:.3f} to {values[-1]:.3f}"
-    course.append(f"{name} {ends}, largest {max(values):.3f} in batch {top}")
+    top = values.index(largest) + 1
+    course.append(f"{name} {first:.3f} to {last:.3f}, largest {largest:.3f} in batch {top}")
 show_figure(figure, f"Instruments of the run on Pendulum: {'; '.join(course)}.")
 
 # %% tags=["look"]
@@ -818,25 +833,27 @@ print("\n".join(course))
 # rates of 0.1 and of 1, far above the recipe's. Predict: how many of each are solved?
 
 # %% tags=["look"]
+from statistics import median
+
 from course_utils import load_results
 
 measured = load_results("08_ppo")["runs"]["ppo"]
 rules = {name: -200 if name == "Pendulum" else 475 for name in measured}
 for name, runs in measured.items():
-    returns = [result["test_return"] for result in runs.values()]
+    returns = [run["test_return"] for run in runs.values()]
     passed = sum(value >= rules[name] for value in returns)
-    times = sorted(run["cpu_seconds"] for run in runs.values() if "cpu_seconds" in run)
-    seconds = f"{times[len(times) // 2]:3.0f} s" if times else "  - s"
-    shown = " ".join(f"{value:.0f}" for value in returns)
-    print(f"{name:27} {passed} of {len(runs)} solved, {seconds}: {shown}")
+    seconds = [run["cpu_seconds"] for run in runs.values() if "cpu_seconds" in run]
+    took = f"{median(seconds):.0f}" if seconds else "-"
+    print(f"{name:27} {passed} of {len(runs)} solved, {took:>3} s:", *map(round, returns))
 
 # %% [markdown]
-# (A mean return for each seed, and the processor's seconds for training one run, the median. To repeat
-# it: `make bench ARGS='--groups ppo'`.) One loop solves both tasks. Without clipping the first 64 steps
-# teach far more than with it, and later ones tear it down again: one run of five is solved, one died after
-# batches without a single fall. So clipping makes the repeated use of a batch reliable. One epoch takes
-# 8 steps from a batch; with the same step size and frames, only 64 get there in time. (Nothing was tuned
-# for the changes; smaller steps may do without clipping.)
+# (A mean return for each seed, and the processor's seconds for training one run, the median. To
+# repeat it: `make bench ARGS='--groups ppo'`.) One loop solves both tasks. Without clipping the first
+# 64 steps teach far more than with it, and later ones tear it down again: one run of five is solved,
+# one died after batches without a single fall. So clipping makes the repeated use of a batch
+# reliable. One epoch makes 8 updates of a batch, eight epochs make 64; with the same step size and
+# frames, only those with 64 get there in time. (Nothing was tuned for the changes; smaller steps may
+# do without clipping.)
 #
 # A learning rate of 1 breaks every run, one of them only after it had begun to learn. With 0.1 two runs
 # die, one of them after a batch with hardly a fall; three learn on, none far enough. An alarm is a reason
@@ -983,8 +1000,9 @@ print(f"mean of 50 fresh episodes: {before.mean():.0f} before, {after.mean():.0f
 # continuous action by the same loop, and tell from three instruments whether a step was too large. And
 # you can write PPO's update without its loss.
 #
-# PPO or DQN? PPO takes any kind of action, but many frames: 40,960 on CartPole, where lesson 07's DQN
-# needed some 3,000. It is for worlds that are cheap to play.
+# PPO or DQN? PPO takes any kind of action, but more frames: in lesson 07's comparison, where all runs
+# are stopped by the same validation, the PPO of Stable-Baselines3 needed about three times the frames
+# of our DQN. (This lesson's 40,960 were fixed beforehand.) It is for worlds that are cheap to play.
 #
 # **Try next:** give `ClipPPOLoss` an `entropy_coeff` of 0.01, predict what each of the three
 # instruments will do, and run CartPole again. Or raise `epochs` to 30: which one tells?

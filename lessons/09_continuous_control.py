@@ -18,12 +18,11 @@
 # DDPG (Lillicrap et al., 2016), TD3 (Fujimoto et al., 2018), SAC (Haarnoja et al., 2018) and REDQ
 # (Chen et al., 2021) are four algorithms for actions that are real numbers: the torque of a motor,
 # the angle of a wheel. Each has a paper of its own, with a page of pseudocode. This lesson looks at
-# them differently: **an algorithm is a loss, plus parts that can be swapped.** We write the first
-# one as a complete program, and get each of the others by changing the lines that are marked
-# `# <- changed` (plus imports and two constants; one switch for TD3 waits in the loop from the
-# start). Before you read on, write down two numbers. The program's functions have some seventy
-# lines: how many of them will be new when DDPG becomes SAC? And when SAC becomes REDQ? At the end
-# the notebook counts.
+# them differently: **an algorithm is a loss, plus parts that can be swapped.** We write the first one
+# as a complete program, and get each of the others by changing the lines that are marked
+# `# <- changed`. Before you read on, write down two numbers. The program's functions have some
+# seventy lines: how many of them will be new when DDPG becomes SAC? And when SAC becomes REDQ? At the
+# end the notebook counts.
 #
 # ## First the judge  (about 3 min to here)
 #
@@ -422,10 +421,10 @@ def td3():
 
 # %% [markdown]
 # ### Exercise 9.2: believe the pessimist  (4 min)
-# Write `td3_target(reward, next_values, terminated, truncated, gamma)`. `next_values` holds what
-# the two target critics say of $s'$ and the next action: shape `[2, batch, 1]`. The rest has shape
-# `[batch, 1]`, the flags are boolean. Return shape `[batch, 1]`; as in every target, nothing follows
-# some of the steps.
+# Write `td3_target(reward, next_values, terminated, truncated, gamma)`. `next_values` holds what the
+# two target critics say of $s'$ and the next action: shape `[2, batch, 1]`. The rest has shape
+# `[batch, 1]`, the flags are boolean. Return shape `[batch, 1]`. One of the two flags says that
+# nothing follows: for those steps the target is the reward alone.
 # <details><summary>Hint</summary><code>next_values.amin(0)</code> is the minimum over dimension 0
 # (<code>min(0)</code> gives values <em>and</em> indices). After which of the two flags does nothing
 # follow?</details>
@@ -473,11 +472,12 @@ def smoothed(next_action, noise, std, clip):
 check("9.3", smoothed)
 
 # %% [markdown]
-# We save the time of a second run here: TD3 was trained with this code on five seeds, and the
-# results are stored. (To see it live, write `td3` for `ddpg` in the cell that trained.) Does it do
-# what it is meant to do? *Optimism* is what the critic promises for the first step of an episode,
-# minus the discounted rewards that really followed, as a mean over 100 episodes. Mistrust should
-# make it smaller. The loss itself tells what its critics say (`pred_value`; both, for TD3).
+# We save the time of a second run here: TD3 was trained with this code on five seeds, and the results
+# are stored. (To see it live: `other = build(td3, seed)` and `train(other, live.add)`, under a
+# `LivePlot` in a cell of your own.) Does it do what it is meant to do? *Optimism* is what the critic
+# promises for the first step of an episode, minus the discounted rewards that really followed, as a
+# mean over 100 episodes. Mistrust should make it smaller. The loss itself tells what its critics say
+# (`pred_value`; both, for TD3).
 
 
 # %%
@@ -590,8 +590,8 @@ for when, run in {"at the start": build(sac, seed), "now": runs["SAC"]}.items():
 
 # %% [markdown]
 # The entropy began well above its target of -1, so the price fell, and being sure became cheap:
-# nobody had to choose when to explore less. Near the target it is pushed both ways. The two actors
-# side by side:
+# nobody had to choose when to explore less. Near the target the price rises a little and falls a
+# little. The two actors side by side:
 
 # %% tags=["look"]
 show_actors(runs)
@@ -603,11 +603,11 @@ show_actors(runs)
 # ## REDQ: ten critics, a jury of two  (about 58 min to here) (deeper)
 #
 # *Randomized ensembled double Q-learning*, REDQ, is SAC with ten critics. The target of each update
-# asks two of them, drawn anew, and takes the smaller value; the actor climbs the mean of all ten.
-# Ten opinions make the values steadier, so that one can learn more often from each frame without
-# going astray. The paper makes 20 updates per frame; we leave the loop as it is, one update for
-# five frames, so that only the loss differs. (10 and 2 are the defaults of `REDQLoss`,
-# `num_qvalue_nets` and `sub_sample_len`.)
+# asks two of them, drawn anew, and takes the smaller value; the actor climbs the mean of all ten. Ten
+# opinions make the values steadier, so that one can learn more often from each frame without going
+# astray. The paper makes 20 updates per frame; we leave the loop as it is, one update for five
+# frames, so that hardly more than the loss differs (the table of defaults below tells what does). (10
+# and 2 are the defaults of `REDQLoss`, `num_qvalue_nets` and `sub_sample_len`.)
 
 # %%
 from torchrl.objectives import REDQLoss
@@ -732,9 +732,9 @@ for name, keys in reads.items():
 
 # %% [markdown]
 # The same transitions go into all of them: that is why they could share a memory. What is named
-# besides is an offer, not a demand; the memory of our updates above held none of it. Now the
-# networks, read from the parameters of each loss, and the keys it writes. A weight with a leading
-# dimension of 10 is ten networks.
+# besides is optional, used where the data has it; the memory of our updates above held none of it.
+# Now the networks, read from the parameters of each loss, and the keys it writes. A weight with a
+# leading dimension of 10 is ten networks.
 
 
 # %%
@@ -884,9 +884,10 @@ Markdown("\n".join(rows))
 #
 # `TD3Loss` did the work so far. Now you write what it hides: one update, from two critics to the last
 # soft step. `run` holds the parts, made by the cell below: `actor`, `critics` (a list of two),
-# `target_actor` and `target_critics`, `critic_optimiser` (for both critics) and `actor_optimiser`. All
-# networks are those of this lesson: an actor reads `observation` and writes `action`, a critic reads
-# both and writes `state_action_value`.
+# `target_actor` and `target_critics`, `critic_optimiser` (for both critics) and `actor_optimiser`,
+# and its numbers: `run.gamma`, `run.noise`, `run.clip`, `run.low` and the others. All networks are
+# those of this lesson: an actor reads `observation` and writes `action`, a critic reads both and
+# writes `state_action_value`.
 
 
 # %% tags=["look"]

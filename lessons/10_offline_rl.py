@@ -7,8 +7,9 @@
 #       - clone what the data shows, and say when that is enough
 #       - see DQN promise the impossible offline, and mend it with one term of your own
 #       - swap one loss for another while buffer, loop and judge stay the same
-#     prerequisites: PyTorch and lessons 03, 04, 05 and 07
-#     minutes: {reading: 58, exercises: 35, short: 45}
+#       - estimate from a real record what another policy would have been worth, and when not to believe it
+#     prerequisites: PyTorch and lessons 01, 03, 04, 05 and 07; one section looks back at 08
+#     minutes: {reading: 68, exercises: 35, short: 45}
 # ---
 
 # %% [markdown]
@@ -368,10 +369,10 @@ show_figure(
 
 # %% [markdown]
 # ### Exercise 10.1: coverage  (4 min)
-# Cut the states into `cell_count` cells. Each frame has the number of its cell in `cells` and its
-# action, 0 or 1, in `actions` (both of shape `[frames]`). Write
-# `both_tried(cells, actions, cell_count)`: of the cells that were visited, the share in which *both*
-# actions were tried.
+# The states are grouped, and the groups numbered from 0 to `cell_count - 1`. Each frame has the
+# number of its group in `cells` and its action, 0 or 1, in `actions` (both of shape `[frames]`).
+# Write `both_tried(cells, actions, cell_count)`: of the groups that were visited, the share in which
+# *both* actions were tried.
 # <details><summary>Hint</summary>A table of booleans,
 # <code>torch.zeros(cell_count, 2, dtype=torch.bool)</code>, can be written at all frames at
 # once: <code>seen[cells, actions] = True</code>. Then <code>all(1)</code> and <code>any(1)</code>.</details>
@@ -399,7 +400,7 @@ def both_tried(cells, actions, cell_count):
 check("10.1", both_tried)
 
 # %% [markdown]
-# And in our record, if each state is a cell of its own?
+# And in our record, if each state is a group of its own?
 
 # %% tags=["look"]
 frames = torch.cat(episodes)
@@ -646,9 +647,11 @@ for loss, term in [(make_dqn_loss(make_value_agent()), "loss"), (library, "loss_
 #
 # ### IQL: never ask  (about 55 min to here)
 # **Implicit Q-learning** (Kostrikov et al., 2022) goes another way: it never asks for the value of an
-# action that was not recorded. A third network $V(s)$ learns what the *better* ones of the recorded
-# actions were worth, and the actor clones, each action with the weight $e^{\beta (Q(s, a) - V(s))}$: the better
-# than $V$, the more. `temperature` is $\beta$. `DiscreteIQLLoss` has three terms, for actor, $Q$ and $V$.
+# action that was not recorded. Beside the actor and $Q(s, a)$ there is a third network, $V(s)$. It
+# learns what the *better* ones of the recorded actions were worth, and the actor clones, each action
+# with the weight $e^{\beta (Q(s, a) - V(s))}$: the better than $V$, the more. `temperature` is
+# $\beta$ (nothing to do with the temperature of SAC's entropy). `DiscreteIQLLoss` has three terms,
+# for actor, $Q$ and $V$.
 
 # %%
 from torchrl.objectives import DiscreteIQLLoss
@@ -818,8 +821,9 @@ show_figure(figure, "; ".join(words) + f"; no driver can be worth more than {mos
 # nothing came of it. In the end the promise of CQL lies below what its driving is worth (on the way it once lay above
 # it): that is what *conservative* means.
 #
-# It is a bargain, not a gift. With a larger $\alpha$ the promise sinks and the agent becomes a clone; with a smaller one
-# it becomes DQN. Here $\alpha$ was chosen by playing, on the seeds 0 to 2: offline, nobody would tell you.
+# That has its price. With a larger $\alpha$ the promise sinks and the agent becomes a clone; with a
+# smaller one it becomes DQN. Here $\alpha$ was chosen by playing, on the seeds 0 to 2: offline,
+# nobody would tell you. (So the exam above, of seed 0, is no fresh one; the ten seeds below are.)
 #
 # ## Does it hold?  (about 71 min to here) (deeper)
 #
@@ -875,11 +879,186 @@ show_figure(
 # Where does offline RL **not** help? If the record is good, clone it: nothing is simpler. And no loss makes up for what
 # nobody recorded, nor is there anybody to tell you, offline, which of your seeds is the bad one.
 #
-# ## Real records  (about 76 min to here) (deeper)
+# ## A real record: what a shop showed  (about 76 min to here) (deeper)
 #
-# Nobody has to write a record first: many are public. Minari's are read like ours; for other collections TorchRL has
-# replay buffers, all built alike: you sample from them as from ours. **These lines are not run here: each
-# downloads its data**, from megabytes to many gigabytes, and needs a network.
+# The hall is made up. This record is real: one week in November 2019 of a large fashion shop, ZOZOTOWN. A panel shows
+# three of 34 items for men, side by side. For each display it is noted which item stood in which place, and whether
+# it was clicked. Who chose the item was drawn by lot: *chance*, which takes all items alike, or a *bandit*, a program
+# that has learned from clicks what to show (Thompson sampling). The course carries 10,000 displays of each, from the
+# Open Bandit Dataset (Saito et al., 2020). Source, licence and what we left out stand beside it, in
+# `examples/records/README.md`.
+
+# %% tags=["look"]
+import numpy as np
+from course_utils import real_records
+
+
+def read_shop(name):
+    table = np.genfromtxt(real_records() / f"shop_by_{name}.csv", delimiter=",", names=True)
+    columns = {key: torch.as_tensor(table[key]).float() for key in table.dtype.names}
+    for key in ["item", "place"]:
+        columns[key] = columns[key].long()
+    return TensorDict(columns, [len(table)])
+
+
+shop = {name: read_shop(name) for name in ["chance", "bandit"]}
+for name, displays in shop.items():
+    days = displays["second"].max().item() / 86_400
+    clicked = displays["click"].mean().item()
+    print(f"{name}: {len(displays):,} displays in {days:.1f} days, {clicked:.2%} of them clicked")
+shop["bandit"][0]
+
+# %% [markdown]
+# An episode is one step long: show an item, and it is clicked or not. Beside place and item stands the
+# **propensity**: how likely this item was in this place when it was chosen. (The four `user` entries are properties
+# of the visitor, as numbers without a meaning.) Look before you learn: what was shown how often?
+
+# %% tags=["look"]
+figure, axes = plt.subplots(figsize=(8, 3))
+shown = {name: displays["item"].bincount(minlength=34) for name, displays in shop.items()}
+for shift, name in [(-0.2, "chance"), (0.2, "bandit")]:
+    axes.bar(torch.arange(34) + shift, shown[name], width=0.4, label=name)
+axes.set(xlabel="item", ylabel="displays")
+axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
+facts = [f"{name} from {counts.min()} to {counts.max()} times" for name, counts in shown.items()]
+show_figure(figure, f"How often each of the 34 items was shown: {', '.join(facts)}.")
+
+# %% [markdown]
+# Chance covers all items. The bandit has favourites, and some items it hardly ever shows.
+#
+# What would be clicked if *another* policy chose the items? Nobody can ask the shop any more. But a display that the
+# other policy would show three times as often can count three times. That is **inverse propensity weighting**:
+#
+# $$ \text{value} = \frac{1}{n} \sum_i w_i\, r_i, \qquad w_i = \frac{\pi(a_i \mid s_i)}{\text{propensity}_i} $$
+#
+# Here $r_i$ is 1 for a click and $s_i$ is the place. The policy $\pi$ is a table, places by items. For the bandit we
+# take what it showed in the mean of the week; its propensities change from display to display.
+
+# %% tags=["look"]
+policies = {"chance": torch.full((3, 34), 1 / 34), "bandit": torch.zeros(3, 34)}
+for place in range(3):
+    items = shop["bandit"]["item"][shop["bandit"]["place"] == place]
+    policies["bandit"][place] = items.bincount(minlength=34) / len(items)
+
+
+def judge_from(displays, policy):
+    weights = policy[displays["place"], displays["item"]] / displays["propensity"]
+    gains = weights * displays["click"]
+    return weights, gains.mean().item(), gains.std().item() / len(gains) ** 0.5
+
+
+# %% [markdown]
+# Both policies really ran, so each estimate can be held against what was clicked in the policy's own
+# record (of the bandit our table is the mean week, which is nearly what ran). Predict: from which of
+# the two records can the other policy be judged better?
+
+# %% tags=["look"]
+estimates = {}
+for name, other in [("bandit", "chance"), ("chance", "bandit")]:
+    weights, value, error = judge_from(shop[other], policies[name])
+    real = shop[name]["click"].mean().item()
+    estimates[name] = (value, error, real)
+    effective = (weights.sum() ** 2 / (weights**2).sum()).item()
+    print(
+        f"{name}, judged from the record of {other}: {value:.2%} ± {error:.2%}, really {real:.2%}"
+    )
+    print(f"    weights: mean {weights.mean():.2f}, largest {weights.max():.0f}", end="; ")
+    print(f"the {len(weights):,} displays are worth {effective:,.0f}")
+
+# %% [markdown]
+# (After ± stands one standard error. The real values come from 10,000 displays each, and are off by about 0.08 % as
+# well.)
+#
+# From the record of *chance* the bandit's value comes out within its error. From the record of the *bandit*, the
+# value of chance comes out much too small. What the bandit hardly ever shows has a tiny propensity, and so a huge
+# weight. Counted by the **effective sample size**, $(\sum w)^2 / \sum w^2$, less than a tenth of that record is left.
+# The mean weight should be 1: where it is not, the weights have not been sampled well. And which displays were
+# clicked?
+
+# %% tags=["look"]
+displays = shop["bandit"]
+weights, _, _ = judge_from(displays, policies["chance"])
+order = weights.argsort()
+clicked = displays["click"][order] > 0
+ranks = torch.arange(len(order))
+figure, axes = plt.subplots()
+axes.plot(ranks, weights[order], color="C0", label="all displays")
+axes.scatter(ranks[clicked], weights[order][clicked], color="C1", zorder=3, label="clicked")
+axes.set(yscale="log", xlabel="displays of the bandit, by weight", ylabel="weight")
+axes.legend(loc="upper left")
+top, most = weights[displays["click"] > 0].max(), weights.max()
+show_figure(
+    figure,
+    f"The largest weight of a clicked display is {top:.1f}, the largest of all {most:.0f}. One click on that one "
+    f"would have added {most / len(weights):.1%} to the estimate.",
+)
+
+# %% [markdown]
+# Not one click fell on a display with a large weight. Had a single one, the estimate would have been several times as
+# large. The printed error knows nothing of that: it is computed from what was seen, as the estimate is. In the mean
+# over many records inverse propensity weighting is right; one record can be far off, and look sure.
+#
+# And could a third policy do better than both? We look for the item that one half of chance's record clicks most, and
+# judge "always show this one" on each half. Predict both numbers.
+
+# %% tags=["look"]
+halves = {"the half that chose it": shop["chance"][::2], "the other half": shop["chance"][1::2]}
+chooser = halves["the half that chose it"]
+rates = [chooser["click"][chooser["item"] == item].mean() for item in range(34)]
+best = torch.stack(rates).argmax()
+always = torch.zeros(3, 34)
+always[:, best] = 1.0
+for name, half in halves.items():
+    _, value, error = judge_from(half, always)
+    print(f"always item {best}, judged by {name}: {value:.2%} ± {error:.2%}")
+
+# %% [markdown]
+# The half that chose the item promises three times what the other half finds. Lesson 14 calls it the winner's curse:
+# what was chosen for its numbers is not to be judged by the same numbers.
+#
+# ### What TorchRL does with it (deeper)
+#
+# To a replay buffer the propensity is one entry more: kept, and handed out with its frame. No sampler looks at it,
+# nor do DQN, CQL and IQL. The losses of lesson 08 do: what PPO keeps as `action_log_prob` *is* the logarithm of the
+# propensity, and its ratio is our weight. So `ClipPPOLoss`, asked about the policy of chance, should tell our
+# numbers. (`Embedding` looks up a row of the table; a click is the advantage.)
+
+# %% tags=["look"]
+from torchrl.data import SamplerWithoutReplacement
+from torchrl.objectives import ClipPPOLoss
+
+table = torch.nn.Embedding.from_pretrained(policies["chance"].log())
+chance_actor = ProbabilisticActor(
+    TensorDictModule(table, in_keys=["place"], out_keys=["logits"]),
+    in_keys=["logits"],
+    distribution_class=torch.distributions.Categorical,
+)
+columns = {"place": displays["place"], "action": displays["item"]}
+columns |= {
+    "action_log_prob": displays["propensity"].log(),
+    "advantage": displays["click"][:, None],
+}
+storage = LazyTensorStorage(len(displays))
+each_once = SamplerWithoutReplacement()
+buffer = TensorDictReplayBuffer(storage=storage, sampler=each_once, batch_size=len(displays))
+buffer.extend(TensorDict(columns, [len(displays)]))
+readings = ClipPPOLoss(chance_actor, None, entropy_bonus=False)(buffer.sample())
+for key in ["mean_ratio", "max_ratio", "ESS", "clip_fraction"]:
+    print(f"{key:14} {readings[key].item():.3f}")
+
+# %% [markdown]
+# Mean and largest ratio are those of our weights, and `ESS` is the effective sample size as a share of the frames.
+# The clip fraction is the warning of lesson 08: nearly every ratio has left the limits. Clipping would calm the
+# estimate, and make it wrong in the mean.
+#
+# In an episode of many steps the weights of all its steps are multiplied, and soon nearly nothing is left of a
+# record. That is why the methods of this lesson learn values instead.
+#
+# ## More records  (about 86 min to here) (deeper)
+#
+# Many records are public. Minari's are read like ours; for other collections TorchRL has replay buffers, all built
+# alike: you sample from them as from ours. **These lines are not run here: each downloads its data**, from megabytes
+# to many gigabytes, and needs a network.
 #
 # ```python
 # import minari
@@ -902,7 +1081,7 @@ show_figure(
 # | `AtariDQNExperienceReplay` | what DQN saw in training on 60 Atari games | `gsutil`; gigabytes of disk |
 # | `OpenXExperienceReplay` | demonstrations by many robots, with camera images | `datasets<4`, `torchvision` |
 #
-# They come from strangers: look at them first, as we did.
+# Others wrote them: look at each of them first, as we did.
 
 # %% [markdown]
 # ### Exercise 10.6: build it: a record, an offline loss, an honest exam  (15 min)
@@ -914,7 +1093,9 @@ show_figure(
 #   term with the weight 1, and some 400 updates at a learning rate of 0.01.
 # - Then hold the exam: `make_env(count, seed)` gives an environment of `count` copies, whose episodes end after at
 #   most 12 steps. Play 20 episodes, greedily, with a seed that is not in `used_seeds`.
-# - Return two things: the agent (it writes `action_value` and `action`, as a `QValueActor` does), and the 20 returns.
+# - Return two things: the agent (it writes `action_value` and `action`, as a `QValueActor` does), and
+#   the returns of the 20 episodes: sums of rewards without a discount, of the first episode of each
+#   copy.
 #
 # Use as many cells as you like. The check watches what your function does: whether it plays before it has learned, what
 # it promises where an episode ended and where a clock stopped it, and how it held its exam.
@@ -982,9 +1163,10 @@ check("10.6", offline_run)
 
 # %% [markdown]
 # ## What you can do now
-# You can write a record and read it back, look at what it covers, clone it, and learn more from it
-# than it shows; and you compare what was promised with what was kept. You know
-# which question to ask first: what does the record *not* cover?
+# You can write a record and read it back, look at what it covers, clone it, and learn more from it than it shows; and
+# you compare what was promised with what was kept. From a record with propensities you can say what another policy
+# would have been worth, and how far to believe it. You know which question to ask first: what does the record *not*
+# cover?
 #
 # **Try next:** predict what CQL becomes with a large weight: `settings = Settings(conservative=30.0)`, then `learn` and
 # examine it again. Or wall up the crossing for the late shift, and see who still finds the ramp.

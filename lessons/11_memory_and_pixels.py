@@ -160,7 +160,7 @@ pole_settings = Settings()
 # One run, built from an agent. Two things are new compared with lesson 07: the learning rate falls,
 # and the agent that is judged is an *average* of the weights over the last hundred updates or so
 # (PyTorch's `AveragedModel`). Lesson 07's curve climbed and fell back from one block to the next; an
-# average moves with more calm.
+# average moves more smoothly.
 
 # %%
 from types import SimpleNamespace
@@ -481,7 +481,7 @@ print(f"next, as stored:             {mismatch(rollout['next'], rollout['next', 
 print(f"next, cut where now is cut:  {mismatch(rollout['next'], rollout['is_init']):.6f}")
 
 # %% [markdown]
-# The first and the last line are zero, up to rounding; the middle one is the leak. The cure is one line: cut
+# The first and the last line are zero, up to rounding; the middle one is the leak. One line mends it: cut
 # the next sequence where the present one is cut. (There the module goes on from the stored `next` memory,
 # which is the one that has seen the new episode's first observation.)
 
@@ -531,7 +531,7 @@ check("11.3", slice_starts)
 # steps is cut where the present one is cut.) The same loop, the same settings; swapped are the network and the
 # transforms. Predict: how many frames, of the 16,000 that are allowed?
 #
-# Not every start arrives: this loop is as nervous as lesson 07's. So we allow ourselves, before the run, a second
+# Not every start arrives: this loop is as unsteady as lesson 07's. So we allow ourselves, before the run, a second
 # start with another seed if the first one gives up. The validation decides that; the exam plays no part in it.
 
 # %% id="11-train-memory" tags=["look"]
@@ -816,7 +816,7 @@ def stack(frames, is_init):
 check("11.4", stack)
 
 # %% [markdown]
-# ## Eyes  (about 66 min to here) (deeper)
+# ## A network for pictures  (about 66 min to here) (deeper)
 #
 # `ConvNet` (lesson 03) makes features of a picture. A filter of 3 by 3 pixels visits each place of the
 # picture; a second layer visits each second place of what the first one wrote (its *stride* is 2), and a
@@ -894,7 +894,7 @@ show_figure(figure, f"How much each pixel moves the features. {words}.")
 
 # %% [markdown]
 # With 10 by 10 the last row has no influence at all (nor has the last column). That is the row of the paddle:
-# the agent would play without seeing its own hands. Nothing raises an error. Hence 9, where the filters come out
+# the agent would play without seeing where its paddle is. Nothing raises an error. Hence 9, where the filters come out
 # even.
 #
 # ## One look, two looks  (about 73 min to here) (deeper)

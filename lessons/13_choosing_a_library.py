@@ -216,7 +216,7 @@ show_change("RLlib", "loss")
 
 # %% [markdown]
 # Few lines, once you have found which class and which method. A count of lines does not count the
-# search. And equal lines can buy different things: *workers* of plain PyTorch and SB3 are processes
+# search. And equally many lines can do different things: *workers* of plain PyTorch and SB3 are processes
 # that step environments while one process decides and learns; in TorchRL and RLlib each has a
 # policy of its own, and RLlib's go to other machines as soon as Ray runs there.
 #

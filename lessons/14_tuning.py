@@ -15,10 +15,10 @@
 # %% [markdown]
 # ## The best of thirty  (about 1 min to here)
 #
-# Thirty dice are thrown three times each. The best die has a mean of five and a half. You buy it: what
+# Thirty dice are thrown three times each. The best die has a mean of five and a half. You keep it: what
 # will it show tomorrow?
 #
-# Tuning can be that trade. Try many settings, keep the best, report its score; and part of that score may be
+# Tuning can go like that. Try many settings, keep the best, report its score; and part of that score may be
 # luck, which you chose it *for*. That is the **winner's curse**. How strong is it when settings really differ? That
 # depends on the search, and "Was it luck?" looks at ten real ones. This lesson tunes lesson
 # 07's DQN, because it pays, with three habits that hold whether the curse is strong or weak:
@@ -645,7 +645,7 @@ dashboard(
 # %% [markdown]
 # Each line is a trial; the short ones were stopped. Optuna's *step* is our look, its *value* our mean so far; colours
 # mean nothing. Do lines cross after the third look? There a trial came from behind, and a rule like ours might have
-# stopped it: pruning buys trials with mistakes.
+# stopped it: pruning pays for more trials with mistakes.
 
 # %% tags=["look"]
 names = list(ranges)
@@ -844,7 +844,7 @@ check("14.5", on_front)
 #
 # **CARBS** (cost-aware Pareto-region Bayesian search, Fetterman et al., 2023) is a search that knows of cost. It does not
 # look for *the* best setting but for the whole front, from cheap to expensive. Two models learn from the trials what a
-# setting will score and what it will cost, and how sure that is (*Gaussian processes*). New settings are born close to those
+# setting will score and what it will cost, and how sure that is (*Gaussian processes*). New settings are drawn close to those
 # on the front, and the one goes next that promises most *above the front at its own cost*. So spending more is no merit.
 # The front then tells what the next point of score costs.
 # Its package could not be installed where this course was made; but one step of the idea fits into three cells.
@@ -989,7 +989,7 @@ for arm in searches:
 #
 # Every winner leaves the first guess behind: tuning paid. For the rest, look at the lines above before you speak: is TPE
 # better than random search, or than a person with 130 settings? What is not above two standard errors is not shown by five
-# studies, whatever the mean says. (Nor would it tell whether the sampler helped or stopping early, which bought more
+# studies, whatever the mean says. (Nor would it tell whether the sampler helped or stopping early, which paid for more
 # trials for the same frames.)
 #
 # ## A study of your own  (about 85 min to here) (deeper)

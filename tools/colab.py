@@ -30,7 +30,7 @@ from tools.course import NOTEBOOKS, ROOT
 from tools.interpreters import interpreter
 
 PINS = ROOT / "requirements" / "colab.txt"
-RECORD = ROOT / "course_utils" / "machine" / "colab.json"
+RECORD = notebooks.COLAB_RECORD
 BUILD = ROOT / "build" / "colab"
 KERNEL = "colab"
 LIKE_A_PIN = re.compile(r"^([\w.-]+)==([\w.!+]+)$")
@@ -78,10 +78,12 @@ class Run:
         seconds: of the wall, the start of its kernel included.
         setup: what its set-up cell printed.
         error: what stopped it; empty where it ran to its end.
+        edition: of what ran, as `notebooks.edition` says.
     """
 
     lesson: str
     seconds: float
+    edition: str
     setup: str = ""
     error: str = ""
 
@@ -190,7 +192,7 @@ class Machine:
                 error = str(failure)
         cell = next(cell for cell in notebook.cells if cell.get("id") == "setup")
         said = "".join(output.get("text", "") for output in cell.get("outputs", []))
-        return Run(lesson, round(time.monotonic() - started, 1), said, error)
+        return Run(lesson, round(time.monotonic() - started, 1), notebooks.edition(notebook), said, error)
 
     def tests(self) -> int:
         """Run the tests of views and exercises in it; gives pytest's exit status."""
@@ -213,16 +215,17 @@ def report(runs: list[Run], before: dict[str, str], after: dict[str, str]) -> st
 
 
 def note(runs: list[Run], python: str, carried: Carried) -> None:
-    """Note which notebooks run, and in how many seconds; what was noted of another list or machine is forgotten."""
+    """Note which notebooks run, when, in how many seconds, and which edition of them; what was noted of another list or
+    machine is forgotten.
+    """
     about = {"list": carried.dated, "python": python, "torch": carried.pins["torch"]}
     before = json.loads(RECORD.read_text())
-    seconds = before["seconds"] if about.items() <= before.items() else {}
-    seconds |= {run.lesson: run.seconds for run in runs}
+    ran = before["notebooks"] if about.items() <= before.items() else {}
     for run in runs:
-        if run.error:
-            del seconds[run.lesson]
-    record = {"run": date.today().isoformat(), **about, "seconds": dict(sorted(seconds.items()))}
-    RECORD.write_text(json.dumps(record, indent=1) + "\n")
+        ran.pop(run.lesson, None)
+        if not run.error:
+            ran[run.lesson] = {"run": date.today().isoformat(), "seconds": run.seconds, "edition": run.edition}
+    RECORD.write_text(json.dumps({**about, "notebooks": dict(sorted(ran.items()))}, indent=1) + "\n")
 
 
 def main() -> None:

@@ -6,10 +6,15 @@ import argparse
 import os
 import socket
 import sys
+import tempfile
 from contextlib import suppress
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+if str(ROOT) not in sys.path:
+    sys.path.append(str(ROOT))
+# Our folder is the last place where modules are looked for: a learner's random.py in it hides no library's.
+START = f"import sys; sys.path.append({str(ROOT)!r}); from jupyterlab.labapp import main; main()"
 FIRST = "work/00_start_here.ipynb"
 ADDRESS = "127.0.0.1"
 
@@ -64,7 +69,11 @@ def jupyter_command(port: int) -> list[str]:
         "ServerApp.port": port,
         "ServerApp.port_retries": 50,  # should another server take the port in this moment
         "ServerApp.sock": "",
+        "ServerApp.contents_manager_class": "jupyter_server.services.contents.largefilemanager.AsyncLargeFileManager",
+        "ServerApp.kernel_spec_manager_class": "jupyter_client.kernelspec.KernelSpecManager",
         "ServerApp.root_dir": ROOT,
+        "FileContentsManager.root_dir": ROOT,
+        "FileContentsManager.preferred_dir": "",  # one outside of root_dir, under either of its names, ends the server
         "LabApp.default_url": f"/lab/tree/{FIRST}",
         "ServerApp.identity_provider_class": "tools.identity.FreshToken",
         "ServerApp.kernel_manager_class": "tools.kernels.LocalKernels",
@@ -73,12 +82,29 @@ def jupyter_command(port: int) -> list[str]:
         "ServerApp.allow_origin": "",
         "ServerApp.allow_origin_pat": "",
         "ServerApp.allow_remote_access": False,
+        "ServerApp.local_hostnames": "localhost",
         "ServerApp.disable_check_xsrf": False,
+        "ServerApp.tornado_settings": "{}",  # they come after all others, and would take any of them back
     }
-    command = [sys.executable, "-m", "jupyterlab", *(f"--{name}={value}" for name, value in options.items())]
+    command = [sys.executable, "-P", "-c", START, *(f"--{name}={value}" for name, value in options.items())]
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         command.append("--allow-root")  # containers often have no other user
     return command
+
+
+def check_home() -> None:
+    """Raise SystemExit where JupyterLab could not keep its notes: a home that is not there, or is read-only."""
+    from jupyter_core.paths import jupyter_runtime_dir
+
+    place = Path(jupyter_runtime_dir())
+    try:
+        place.mkdir(mode=0o700, parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=place).close()
+    except OSError as error:
+        sys.exit(
+            f"{place} cannot be written ({error.strerror}), and JupyterLab keeps notes there of what runs. "
+            "Lend it another home: HOME=$(mktemp -d) make lab"
+        )
 
 
 def prepare(wanted: int) -> list[str]:
@@ -91,6 +117,7 @@ def prepare(wanted: int) -> list[str]:
     from course_utils.machine.doctor import diagnose
     from tools import workcopy
 
+    check_home()
     print("Looking this machine over ...", flush=True)
     report = diagnose()
     print(report, flush=True)

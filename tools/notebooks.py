@@ -42,6 +42,8 @@ from tools.course import (
 )
 
 CONTRIBUTING = ROOT / "docs" / "contributing.md"
+COLAB_RECORD = ROOT / "course_utils" / "machine" / "colab.json"  # what `make colab` noted
+SOLUTION = "# @title Solution (unfold to read)\n"
 WHEEL_NAME = "torchrl_course"  # how the file that `make wheel` builds begins
 MAX_BYTES = 1_000_000
 TIMEOUT = 600  # seconds for one cell
@@ -151,7 +153,7 @@ def generate(lesson: Path) -> NotebookNode:
             # The first folds the code in JupyterLab; Colab folds a "form" and shows its title.
             cell.metadata["jupyter"] = {"source_hidden": True}
             cell.metadata["cellView"] = "form"
-            cell.source = "# @title Solution (unfold to read)\n" + cell.source
+            cell.source = SOLUTION + cell.source
     notebook.metadata = {
         "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
         "language_info": {"name": "python"},
@@ -176,7 +178,8 @@ def fill_placeholders(notebook: NotebookNode, lesson: Path) -> None:
             cell.source = re.sub(r"{{table (\w+) (\w+)}}", lambda found: result_table(*found.groups()), cell.source)
             if "{{course map}}" in cell.source:  # it takes reading all lessons
                 cell.source = cell.source.replace("{{course map}}", course_map(folder="").rstrip())
-            cell.source = cell.source.replace("{{colab}}", last_run_on_colab())
+            if "{{colab}}" in cell.source:
+                cell.source = cell.source.replace("{{colab}}", last_run_on_colab())
             if following:
                 cell.source = cell.source.replace("{{next title}}", course_of(following[0])["title"])
                 cell.source = cell.source.replace("{{next file}}", f"{following[0].stem}.ipynb")
@@ -355,13 +358,75 @@ def how_to_get_it() -> str:
     return f"{where}```bash\n{start_commands()}\n```\n"
 
 
+def edition(notebook: NotebookNode) -> str:
+    """A short fingerprint of what a notebook runs: the same for a lesson and for what is built of it.
+
+    The generated set-up does not count, and no word of the text does.
+    """
+    code = [cell.source for cell in notebook.cells if cell.cell_type == "code" and cell.get("id") != "setup"]
+    return hashlib.sha256(json.dumps([source.removeprefix(SOLUTION) for source in code]).encode()).hexdigest()[:12]
+
+
 def last_run_on_colab() -> str:
-    """One sentence on the last `make colab`."""
-    record = json.loads((ROOT / "course_utils" / "machine" / "colab.json").read_text())
-    return (
-        f"All {len(record['seconds'])} notebooks were last run with what Colab carries on {record['run']}: "
+    """What is said of the last `make colab`."""
+    now = {lesson.stem: edition(jupytext.read(lesson, fmt="py:percent")) for lesson in lessons()}
+    return words_on_colab(json.loads(COLAB_RECORD.read_text()), now)
+
+
+def words_on_colab(record: dict, now: dict[str, str]) -> str:
+    """One sentence on what was run with what Colab carries, and one each on lessons that are others by now, or new.
+
+    Args:
+        record: as `tools.colab.note` writes it. What ran before editions were noted has none, and was an earlier one.
+        now: the edition of each lesson.
+    """
+    ran = {stem: found for stem, found in record["notebooks"].items() if stem in now}
+    days = sorted({found["run"] for found in ran.values()})
+    when = f"on {days[0]}" if len(days) == 1 else f"between {days[0]} and {days[-1]}"
+    which = f"All {len(now)} notebooks" if len(ran) == len(now) else f"Of {len(now)} notebooks {len(ran)}"
+    words = (
+        f"{which} were last run with what Colab carries {when}: "
         f"its published list of {record['list']}, Python {record['python']} and torch {record['torch']} among it."
     )
+    changed = [stem[:2] for stem, found in ran.items() if found.get("edition") != now[stem]]
+    if changed:
+        these = "all of them" if len(changed) == len(ran) else listed("lesson", changed)
+        words += f" It was an earlier edition of {these}."
+    if absent := [stem[:2] for stem in now if stem not in ran]:
+        words += f" Not yet run there: {listed('lesson', absent)}."
+    return words
+
+
+def listed(noun: str, names: list[str]) -> str:
+    """`lesson 02`, `lessons 02 and 07`, `lessons 02, 07 and 11`."""
+    *first, last = names
+    return f"{noun}s {', '.join(first)} and {last}" if first else f"{noun} {last}"
+
+
+def computing() -> str:
+    """What the computer needs for a lesson, as the benchmark measured it."""
+    from benchmarks.groups import notebooks as group
+    from benchmarks.store import RESULTS, hash_of, read_group
+
+    stamp, arms = read_group(RESULTS, "notebooks", "notebooks")
+    return words_on_computing(stamp, arms, hash_of(group.code()))
+
+
+def words_on_computing(stamp: dict, arms: dict, now: str) -> str:
+    """How long the longest notebook ran, and whether notebooks are others by now.
+
+    Args:
+        stamp: what was measured with what, as in `benchmarks/results/`.
+        arms: {notebook: {repeat: {"seconds": ...}}}.
+        now: the hash of the code of all notebooks.
+    """
+    seconds = {stem: max(run["seconds"] for run in runs.values()) for stem, runs in arms.items()}
+    longest = max(seconds, key=seconds.get)
+    words = (
+        f"The computer needed {seconds[longest]:.0f} seconds for the longest lesson, {longest[:2]}, "
+        f"on {stamp['cores']} slow cores ({stamp['date']})."
+    )
+    return words if stamp["code"] == now else f"{words} That was an earlier edition of the lessons."
 
 
 def filled(text: str, generated: dict[str, str]) -> str:
@@ -383,6 +448,7 @@ def filled(text: str, generated: dict[str, str]) -> str:
 def readme(text: str) -> str:
     """The README with what other places know brought up to date."""
     generated = {"how to get it": how_to_get_it(), "course map": course_map(), "colab": last_run_on_colab() + "\n"}
+    generated["computing"] = computing() + "\n"
     return filled(text, generated)
 
 

@@ -11,6 +11,7 @@ import ast
 import functools
 import hashlib
 import os
+import pathlib
 import re
 import shlex
 import shutil
@@ -33,15 +34,18 @@ KEPT_PIP_SETTINGS = [
     *("compile", "no-compile"),
 ]
 
-# Forget packages in .venv whose files did not all arrive, so that pip installs them again.
+# Forget packages in .venv whose files did not all arrive, or are empty since the power failed: pip installs them again.
 FORGET_BROKEN = """
 import importlib.metadata, os, shutil, sysconfig
 here = {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}
+def is_whole(distribution, file):
+    path = str(distribution.locate_file(file))
+    return os.path.exists(path) and file.size in (None, os.path.getsize(path))
 for distribution in list(importlib.metadata.distributions(path=list(here))):
     info, files = str(distribution._path), distribution.files
     if not info.endswith(".dist-info") or os.path.islink(info):
         continue
-    if files is None or not all(distribution.locate_file(f).exists() for f in files if f.suffix != ".pyc"):
+    if files is None or not all(is_whole(distribution, f) for f in files if f.suffix != ".pyc"):
         print("completing", os.path.basename(info).split("-")[0])
         shutil.rmtree(info)
 """
@@ -117,6 +121,11 @@ def check_room():
 
 def check_venv():
     """Raise CannotInstall where .venv leads to packages of others: what is installed there would change theirs."""
+    if os.pathsep in VENV:
+        raise CannotInstall(
+            "No virtual environment can be made in %s: programs take the %s for the end of its name. "
+            "Give the folder another name, and run this again." % (ROOT, os.pathsep)
+        )
     rename = "Give it another name, and run this again: mv %s %s-mine" % (VENV, VENV)
     if os.path.islink(VENV):
         raise CannotInstall("%s is a link to %s. %s" % (VENV, os.path.realpath(VENV), rename))
@@ -148,7 +157,11 @@ def make_venv():
             shutil.rmtree(path)
         elif path != UNFINISHED:
             os.remove(path)
-    subprocess.check_call([sys.executable, "-I", "-m", "venv", VENV], env=environment())
+    if subprocess.call([sys.executable, "-I", "-m", "venv", VENV], env=environment()) != 0:
+        raise CannotInstall(
+            "Python could not make .venv; the lines above say why (a full disk? `df -h` tells). When that is mended, "
+            "run the same command again: it starts anew."
+        )
 
 
 def wait_for_others():
@@ -173,7 +186,8 @@ def use_wheelhouse(folder):
     folder = os.path.abspath(os.path.expanduser(folder))
     if not os.path.isdir(folder) or not any(name.startswith("torch-") for name in os.listdir(folder)):
         raise CannotInstall("%s holds no wheels of the course. Where there is a network: make wheelhouse" % folder)
-    WHEELHOUSE.update({"no-index": "1", "find-links": folder})
+    # As an address, because pip takes a space in a path for its end.
+    WHEELHOUSE.update({"no-index": "1", "find-links": pathlib.Path(folder).as_uri()})
 
 
 def fingerprint(names):
@@ -365,7 +379,7 @@ def main():
         if arguments.wheelhouse:
             use_wheelhouse(arguments.wheelhouse)
         install(arguments.extras)
-    except (CannotInstall, OSError, subprocess.CalledProcessError) as error:
+    except (CannotInstall, OSError) as error:
         sys.exit("\nCannot set up the course. %s" % error)
     except KeyboardInterrupt:
         sys.exit("\nInterrupted. Run the same command again: it goes on where it stopped.")

@@ -85,11 +85,13 @@ def read_record(work: Path) -> tuple[dict[str, str], list[Change]]:
     if not os.path.lexists(path):
         return {}, []
     try:
+        if not path.is_file():  # to read a pipe may never end
+            raise ValueError("no file")
         record = json.loads(path.read_text(encoding="utf-8"))
         if not all(isinstance(value, str) for value in record.values()):
             raise ValueError("not a table of texts")
         return record, []
-    except (ValueError, AttributeError, RecursionError, IsADirectoryError, FileNotFoundError):
+    except (ValueError, AttributeError, RecursionError):
         aside = work / f"{RECORD}.broken-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
         path.rename(aside)
         return {}, [Change(aside, "could not be read and was set aside; your notebooks are as they were")]

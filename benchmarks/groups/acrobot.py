@@ -17,7 +17,8 @@ EXAM_SEED = 1_000_000_000
 
 
 def code() -> str:
-    own = named_code(LESSON, "07-acrobot", "07-acrobots", "07-agent-for", "07-train-on")
+    solution = [f"07-{name}" for name in ("scaled", "agent-for", "learner-for", "train-on")]
+    own = named_code(LESSON, "07-acrobot", "07-acrobots", *solution)
     return defining_code(LESSON, "07-train") + "\n" + own.replace('check("7.5", train_on)', "")
 
 

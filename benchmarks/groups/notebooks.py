@@ -41,8 +41,10 @@ def stems() -> list[str]:
 
 
 def code() -> str:
+    """What all notebooks run, but for their set-up, in which publishing writes an address."""
     found = (nbformat.read(NOTEBOOKS / f"{stem}.ipynb", as_version=4) for stem in stems())
-    return "\n".join(cell.source for notebook in found for cell in notebook.cells if cell.cell_type == "code")
+    cells = [cell for notebook in found for cell in notebook.cells if cell.cell_type == "code"]
+    return "\n".join(cell.source for cell in cells if cell.id != "setup")
 
 
 def run_alone(path: Path) -> dict:

@@ -6,11 +6,13 @@ import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from course_utils.exercises.loop_faults import Asked, Fault, faults
+from course_utils.exercises.fault import Asked, Fault
+from course_utils.exercises.loop_faults import faults
+from course_utils.exercises.notes import Note, Watched
 from course_utils.exercises.running import Failure, limited
 from course_utils.exercises.tiny_parts import TinyParts
 from course_utils.exercises.undisturbed import undisturbed
-from course_utils.exercises.watching import Note, Watched, watching
+from course_utils.exercises.watching import watching
 from course_utils.views.display import View
 from course_utils.views.timeline import Moment, timeline
 

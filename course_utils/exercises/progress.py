@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import itertools
 import json
 import os
@@ -74,6 +75,8 @@ def read(place: Path) -> dict[str, dict]:
     path = place / FILE
     if not path.exists():
         return {}
+    if not path.is_file():  # to read a pipe may never end
+        raise OSError(errno.EEXIST, "something that is no file is there", str(path))
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError):

@@ -19,7 +19,11 @@ def drawn(logits: torch.Tensor) -> torch.Tensor:
     return torch.distributions.Categorical(logits=logits).sample()
 
 
-def play(env: Any, cell: Any, head: Any, steps: int, clear: Callable, choose: Callable) -> list[tuple]:
+def each_for_itself(env: Any, now: Any) -> tuple[Any, Any]:
+    return env.step_and_maybe_reset(now)
+
+
+def play(env: Any, cell: Any, head: Any, steps: int, clear: Callable, choose: Callable, go_on: Callable) -> list[tuple]:
     """What is known of each step: the log-probability of its action, its reward, and whether its episode ended."""
     now, memory, known = env.reset(), torch.zeros(*env.batch_size, cell.hidden_size), []
     for _ in range(steps):
@@ -27,7 +31,7 @@ def play(env: Any, cell: Any, head: Any, steps: int, clear: Callable, choose: Ca
         logits = head(memory)
         action = choose(logits)
         log_prob = torch.distributions.Categorical(logits=logits).log_prob(action)
-        step, now = env.step_and_maybe_reset(now.set("action", action))
+        step, now = go_on(env, now.set("action", action))
         known.append((log_prob, step["next", "reward"].squeeze(-1), step["next", "done"].squeeze(-1)))
     return known
 
@@ -62,12 +66,12 @@ def build(
     mask: Callable = ended,
     loss: Callable = masked_mean,
     update: Callable = learn,
-    played: Callable = play,
+    go_on: Callable = each_for_itself,
 ) -> Callable[..., None]:
     """A round, `play_and_learn(env, cell, head, optimiser, steps)`, from its parts."""
 
     def play_and_learn(env: Any, cell: Any, head: Any, optimiser: Any, steps: int) -> None:
-        rows = played(env, cell, head, steps, clear, choose)
+        rows = play(env, cell, head, steps, clear, choose, go_on)
         log_prob, reward, done = (torch.stack(part) for part in zip(*rows, strict=True))
         update(optimiser, loss(log_prob, returns(reward, done), mask(done)))
 
@@ -106,34 +110,16 @@ def adding_up(optimiser: torch.optim.Optimizer, loss: torch.Tensor) -> None:
     optimiser.step()
 
 
-def step_only(env: Any, cell: Any, head: Any, steps: int, clear: Callable, choose: Callable) -> list[tuple]:
+def step_only(env: Any, now: Any) -> tuple[Any, Any]:
     from torchrl.envs.utils import step_mdp
 
-    now, memory, known = env.reset(), torch.zeros(*env.batch_size, cell.hidden_size), []
-    for _ in range(steps):
-        memory = cell(now["observation"], clear(memory, now["is_init"]))
-        logits = head(memory)
-        action = choose(logits)
-        log_prob = torch.distributions.Categorical(logits=logits).log_prob(action)
-        step = env.step(now.set("action", action))
-        known.append((log_prob, step["next", "reward"].squeeze(-1), step["next", "done"].squeeze(-1)))
-        now = step_mdp(step)
-    return known
+    step = env.step(now)
+    return step, step_mdp(step)
 
 
-def reset_all(env: Any, cell: Any, head: Any, steps: int, clear: Callable, choose: Callable) -> list[tuple]:
-    from torchrl.envs.utils import step_mdp
-
-    now, memory, known = env.reset(), torch.zeros(*env.batch_size, cell.hidden_size), []
-    for _ in range(steps):
-        memory = cell(now["observation"], clear(memory, now["is_init"]))
-        logits = head(memory)
-        action = choose(logits)
-        log_prob = torch.distributions.Categorical(logits=logits).log_prob(action)
-        step = env.step(now.set("action", action))
-        known.append((log_prob, step["next", "reward"].squeeze(-1), step["next", "done"].squeeze(-1)))
-        now = env.reset() if step["next", "done"].any() else step_mdp(step)
-    return known
+def reset_all(env: Any, now: Any) -> tuple[Any, Any]:
+    step, later = step_only(env, now)
+    return step, env.reset() if step["next", "done"].any() else later
 
 
 MUTANTS = [
@@ -155,12 +141,12 @@ MUTANTS = [
     Mutant("cut off", build(clear=detached), WHAT_WENT_WRONG["detached"]),
     Mutant(
         "plays on after the end",
-        build(played=step_only),
+        build(go_on=step_only),
         "Copies were played on after their episode was over. They begin a new one: `step_and_maybe_reset`.",
     ),
     Mutant(
         "resets all",
-        build(played=reset_all),
+        build(go_on=reset_all),
         "All copies were reset together, in the middle of the episodes of others. Each begins anew for itself: "
         "`step_and_maybe_reset`.",
     ),

@@ -15,7 +15,8 @@ NEEDED = ("buffer", "loss_module", "optimiser", "target_updater", "egreedy")
 
 def examine(loop: Callable[..., Any], draw: Draw) -> str:
     """The first thing that is wrong with a DQN loop on tiny parts, and what was seen of it; empty where nothing is."""
-    from course_utils.exercises.loop_faults import Asked, faults
+    from course_utils.exercises.fault import Asked
+    from course_utils.exercises.loop_faults import faults
     from course_utils.exercises.loop_watch import Loop
     from course_utils.exercises.tiny_parts import TinyParts
     from course_utils.exercises.watching import watching

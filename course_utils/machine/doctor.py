@@ -110,6 +110,15 @@ def shadows() -> list[str]:
     return [str(place) for place in places if place.parent == Path.cwd() and place.name != "__init__.py"]
 
 
+def check_folder() -> Finding | None:
+    """Where the folder was deleted in which this runs, most libraries cannot even be imported."""
+    try:
+        Path.cwd()
+    except OSError:
+        return Finding("folder", "problem", "the folder this runs in is no longer there", f'cd "{Path.home()}"')
+    return None
+
+
 def check_names() -> Finding | None:
     """A learner's own `torchrl.py` is what `import torchrl` finds; nothing else that is said would be true then."""
     files = shadows()
@@ -250,8 +259,8 @@ def diagnose() -> Report:
     The report shows itself as a table in a notebook and as lines in a terminal; `report.findings` holds the
     findings, `report.exit_code` is 1 where something stops the course.
     """
-    if hidden := check_names():
-        return Report([hidden])
+    if in_the_way := check_folder() or check_names():
+        return Report([in_the_way])
     findings = [check() for check in FIRST]
     broken = any(finding.status == "problem" for finding in findings)
     return Report(findings + [check() for check in [*([] if broken else THEN), *ALWAYS]])

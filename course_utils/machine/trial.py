@@ -17,8 +17,9 @@ PASSED = "the trial run passed"
 
 def trial_problem() -> str:
     """What stops the trial run, in one line; empty where it passes."""
-    command = [sys.executable, "-c", "from course_utils.machine import trial; trial.run()"]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}  # what this kernel would import
+    command = [sys.executable, "-P", "-c", "from course_utils.machine import trial; trial.run()"]
+    places = [place or os.getcwd() for place in sys.path]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(places)}  # what this kernel would import
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, env=environment)
     except subprocess.TimeoutExpired:

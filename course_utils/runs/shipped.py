@@ -1,4 +1,4 @@
-"""What comes with the course for lessons to read: results that were measured once for everybody, and scripts."""
+"""What comes with the course for lessons to read: results that were measured once for everybody, records, scripts."""
 
 from __future__ import annotations
 
@@ -34,3 +34,8 @@ def load_results(name: str) -> dict:
 def library_scripts() -> Path:
     """The folder of scripts that do the same task with several libraries, with their table of features."""
     return shipped("libraries", "examples", "libraries")
+
+
+def real_records() -> Path:
+    """The folder of records of what was decided in the world, with their source and licence in its README.md."""
+    return shipped("records", "examples", "records")

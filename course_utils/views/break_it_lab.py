@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 
+from course_utils.views.choice import choice
 from course_utils.views.display import View, WidgetView
 from course_utils.views.live_plot import LivePlot
 from course_utils.views.plotting import PALETTE, show_figure, use_course_style
@@ -126,7 +127,7 @@ class BreakItLab(WidgetView):
         import ipywidgets as widgets
 
         wide = {"description_width": "initial"}
-        arm = widgets.Dropdown(options=self.broken, description="take away:", style=wide)
+        arm = choice(self.broken, "take away:", self.broken[0])
         guess = widgets.ToggleButtons(description="I expect solved:", style=wide, value=None)
         reveal = widgets.Button(description="Show the runs", disabled=True)
         run = widgets.Button(description="Run one here")

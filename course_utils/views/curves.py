@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from html import escape
 
+from course_utils.views.long_curve import LongCurve, drawable
 from course_utils.views.plotting import PALETTE
 
 WIDTH, HEIGHT = 640, 260
@@ -26,15 +27,20 @@ def nice_ticks(low: float, high: float, count: int = 5) -> list[float]:
     return [float(f"{factor * number}e{power}") for number in range(first, last + 1)]
 
 
-def drawable(point: tuple[float, float]) -> bool:
-    """Can this point be drawn? NaN and infinities cannot, nor what is larger than 1e300."""
-    return all(abs(number) <= 1e300 for number in point)
-
-
 def bad_points(curve: Sequence[tuple[float, float]]) -> str:
     """How many points of a curve cannot be drawn, in words; empty where all can."""
-    bad = sum(not drawable(point) for point in curve)
-    return f"{bad:,} of {len(curve):,} not finite" if bad else ""
+    bad = curve.bad if isinstance(curve, LongCurve) else sum(not drawable(point) for point in curve)
+    return f"{bad:,} of {_count(curve):,} not finite" if bad else ""
+
+
+def _count(curve: Sequence[tuple[float, float]]) -> int:
+    return curve.count if isinstance(curve, LongCurve) else len(curve)
+
+
+def left_out(series: Mapping[str, Sequence[tuple[float, float]]]) -> str:
+    """In words, what is not drawn of the curves; empty where every point is."""
+    longest = max(map(_count, series.values()), default=0)
+    return f"drawn: lowest and highest of {MAX_POINTS // 2} stretches" if longest > MAX_POINTS else ""
 
 
 def _runs(curve: Sequence[tuple[float, float]]) -> list[list[tuple[float, float]]]:
@@ -44,8 +50,9 @@ def _runs(curve: Sequence[tuple[float, float]]) -> list[list[tuple[float, float]
     """
     size = math.ceil(2 * len(curve) / MAX_POINTS) if len(curve) > MAX_POINTS else 1
     runs: list[list[tuple[float, float]]] = [[]]
+    points = list(curve)
     for start in range(0, len(curve), size):
-        stretch = curve[start : start + size]
+        stretch = points[start : start + size]
         finite = [point for point in stretch if drawable(point)]
         if finite:
             ends = {min(finite, key=lambda point: point[1]), max(finite, key=lambda point: point[1])}
@@ -78,7 +85,8 @@ def curves_svg(
 ) -> str:
     """Draw curves as an SVG document on white, 640 pixels wide and 260 high, or more where the names need more rows.
 
-    NaN and infinite points leave a gap, and are counted beside the curve's name.
+    NaN and infinite points leave a gap, and are counted beside the curve's name; what is left out of a long curve is
+    said at the bottom.
 
     Args:
         series: for each name its points (x, y), x increasing; at most `MAX_POINTS` of each are drawn.
@@ -136,6 +144,8 @@ def curves_svg(
     if cursor is not None:
         x, _ = place(cursor, y_ticks[0])
         parts.append(f'<path d="M{x:.1f} {top}V{total - BOTTOM}" stroke="black" stroke-width="1.5"/>')
+    if words := left_out(series):
+        parts.append(f'<text x="{WIDTH - 4}" y="{total - 6}" text-anchor="end" font-size="10">{words}</text>')
     middle = LEFT + (WIDTH - LEFT - RIGHT) / 2
     parts.append(f'<text x="{middle:.0f}" y="{total - 6}" text-anchor="middle">{escape(x_label)}</text>')
     height = top + (total - top - BOTTOM) / 2

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from tensordict import TensorDictBase
 
-from course_utils.views.curves import WIDTH, bad_points, curves_svg
+from course_utils.views.choice import choice
+from course_utils.views.curves import WIDTH, bad_points, curves_svg, left_out
 from course_utils.views.display import WidgetView, image_tag
 from course_utils.views.frames import Film
 from course_utils.views.plotting import PALETTE
@@ -34,7 +35,8 @@ class EpisodeScrubber(WidgetView):
 
     At each step: the frame, the observation, what the agent believed of each action (`action_value`, `logits` or
     `probs`, where the rollout has one), what it did, the reward, and the rewards so far. Groups of agents, nested
-    entries and actions of several parts are shown one by one; an action that a mask forbids is shown as forbidden;
+    entries and actions of several parts are shown one by one; an action that a mask forbids is shown as forbidden, and
+    of an agent whose `mask` says that it does not act, none is;
     NaN and infinite numbers are counted; what is not shown is named. An episode that is over stays at its end.
     Without a kernel, a video, every step as a table, and the curves. Frames are held compressed.
 
@@ -89,11 +91,17 @@ class EpisodeScrubber(WidgetView):
 
     def _actions(self, track: Track, step: int) -> str:
         """All parts of what was done."""
-        return "; ".join(self._action(part, step) for part in track.parts) or "not recorded"
+        said = [f"{name} {words[step]!r}" for name, words in track.words.items() if words[step] is not None]
+        said = [words.removeprefix("action ") for words in said]
+        return "; ".join([*(self._action(part, step) for part in track.parts), *said]) or (
+            "not shown" if track.unread else "not recorded"
+        )
 
     def _action(self, part: Part, step: int) -> str:
         index, value = part.index(step), part.values[step]
-        if index is not None:
+        if part.waits(step):
+            words = "does not act"
+        elif index is not None:
             words = self._action_name(index) + (" (one-hot)" if part.one_hot and part.beliefs is None else "")
             if part.allowed is not None and not (0 <= index < len(part.allowed[step]) and part.allowed[step][index]):
                 words += " (forbidden)"
@@ -160,7 +168,7 @@ class EpisodeScrubber(WidgetView):
         notes = " ".join(self._notes(track))
         return f'<p style="margin:4px 0">{escape(notes)}</p>' if notes else ""
 
-    def _curves(self) -> tuple[str, dict[str, list[float]]]:
+    def _curves(self) -> tuple[str, dict[str, list[tuple[int, float]]]]:
         """What is drawn over time, one kind for all episodes: beliefs of the actions taken, else rewards so far."""
         kinds = {track.belief for track in self.tracks.values()}
         if len(kinds) == 1 and "" not in kinds:
@@ -170,18 +178,21 @@ class EpisodeScrubber(WidgetView):
                 for label, curve in track.chosen().items()
             }
             return f"{kinds.pop()} of the action taken", curves
-        return "rewards so far", {name: track.totals.tolist() for name, track in self.tracks.items()}
+        return "rewards so far", {name: list(enumerate(track.totals.tolist())) for name, track in self.tracks.items()}
 
     def _curves_html(self, cursor: float | None = None) -> str:
         label, curves = self._curves()
-        svg = curves_svg({name: list(enumerate(curve)) for name, curve in curves.items()}, "step", label, cursor=cursor)
-        bad = {name: bad_points(list(enumerate(curve))) for name, curve in curves.items()}
+        svg = curves_svg(curves, "step", label, cursor=cursor)
+        bad = {name: bad_points(curve) for name, curve in curves.items()}
         ends = ", ".join(
-            f"{name} from {curve[0]:.3g} to {curve[-1]:.3g}" + (f" ({bad[name]})" if bad[name] else "")
+            f"{name} from {curve[0][1]:.3g} to {curve[-1][1]:.3g}" + (f" ({bad[name]})" if bad[name] else "")
+            if curve
+            else f"{name} never acts"
             for name, curve in curves.items()
         )
         at = "" if cursor is None else f" The line marks step {cursor:g}."
-        return image_tag(svg.encode(), "image/svg+xml", f"{label} over the steps: {ends}.{at}", WIDTH)
+        drawn = f" {words.capitalize()}." if (words := left_out(curves)) else ""
+        return image_tag(svg.encode(), "image/svg+xml", f"{label} over the steps: {ends}.{drawn}{at}", WIDTH)
 
     def _static_html(self) -> str:
         figures = "".join(self._static_figure(name) for name in self.tracks)
@@ -240,9 +251,7 @@ class EpisodeScrubber(WidgetView):
         last = len(self) - 1
         play = widgets.Play(min=0, max=last, interval=INTERVAL, description="play")
         slider = widgets.IntSlider(min=0, max=last, description="step", layout={"width": "380px"})
-        speed = widgets.Dropdown(
-            options={"full": 1, "half": 2, "a fifth": 5}, description="speed", layout={"width": "170px"}
-        )
+        speed = choice([("full", 1), ("half", 2), ("a fifth", 5)], "speed", 1)
         widgets.jslink((play, "value"), (slider, "value"))
         speed.observe(lambda change: setattr(play, "interval", INTERVAL * change["new"]), "value")
         screens = {name: widgets.HTML() for name in self.tracks}
@@ -255,13 +264,13 @@ class EpisodeScrubber(WidgetView):
 
         slider.observe(lambda change: draw(change["new"]), "value")
         draw(0)
-        controls = widgets.HBox([play, slider, speed])
+        controls = widgets.HBox([play, slider, speed], layout={"align_items": "flex-end"})
         return widgets.VBox([controls, widgets.HBox(list(screens.values())), curves])
 
 
 def _reward(track: Track, moment: Moment) -> str:
     several = track.rewards_at(moment.step)
-    if not track.reward_parts:
+    if not track.rewarded(moment.step):
         return "no reward recorded"
     words = f"reward {moment.reward:.3g}"
     if not several:

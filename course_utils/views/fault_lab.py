@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 
+from course_utils.views.choice import choice
 from course_utils.views.display import View, WidgetView
 from course_utils.views.plotting import PALETTE, show_figure, use_course_style
 from course_utils.views.signs import FAULTS, HEALTHY, Log, largest_return, pay, points, signs
@@ -141,12 +142,8 @@ class FaultLab(WidgetView):
     def _make_widget(self) -> Widget:
         import ipywidgets as widgets
 
-        # Buttons, not lists to choose from: JupyterLab takes the arrow keys of a list for itself.
-        fitting = {"description_width": "initial", "button_width": "initial"}
-        run = widgets.ToggleButtons(options=list(self.runs), description="Run:", style=fitting)
-        guess = widgets.ToggleButtons(
-            options=self.choices, value=None, description="My diagnosis:", style=fitting, layout={"width": "auto"}
-        )
+        names = list(self.runs)
+        run, guess = choice(names, "Run:", names[0]), choice(self.choices, "My diagnosis:")
         tell = widgets.Button(description="What tells it?", disabled=True)
         screen, answer = widgets.HTML(), widgets.HTML()
 

@@ -14,6 +14,7 @@ from tensordict import TensorDict, TensorDictBase
 from course_utils.views.frames import as_array
 
 Env = Any  # a name, a gymnasium.Env or a torchrl EnvBase: neither library is imported for a type
+OWN = {"next", "reward", "done", "terminated", "truncated"}  # entries that every environment of TorchRL writes
 GIVE_IT = "Give `record_episode` the environment the agent learned in, transforms included, in place of the name"
 
 
@@ -77,6 +78,12 @@ def _wrapped(env: Env, policy) -> Env:
             f"In {name} an observation and an action are both called {', '.join(map(repr, sorted(shared)))}: one would "
             "be written over the other. Rename one: gymnasium.wrappers has TransformObservation and TransformAction."
         )
+    taken = (_entries(env.observation_space, "observation") | _entries(env.action_space, "action")) & OWN
+    if taken:
+        raise ValueError(
+            f"In {name} a part of a space is called {', '.join(map(repr, sorted(taken)))}, as an entry that TorchRL "
+            "writes itself. Rename it: gymnasium.wrappers has TransformObservation and TransformAction."
+        )
     try:
         world = GymWrapper(_in_plain_spaces(env), categorical_action_encoding=not _speaks_one_hot(policy))
     except Exception as error:
@@ -99,7 +106,9 @@ def _in_plain_spaces(env):
     seen, acts = env.observation_space, env.action_space
     if (plain := _plain(seen, "observation")) != seen:
         env = gym.wrappers.TransformObservation(env, lambda value: _to_plain(seen, value, "observation"), plain)
-    if (plain := _plain(acts, "action")) != acts or isinstance(acts, gym.spaces.Dict):
+    # TorchRL hands over a single part of a Dict, and an array of one number where a Box is a number.
+    changed = isinstance(acts, gym.spaces.Dict) or (isinstance(acts, gym.spaces.Box) and acts.shape == ())
+    if (plain := _plain(acts, "action")) != acts or changed:
         env = gym.wrappers.TransformAction(env, lambda value: _from_plain(acts, value, "action"), plain)
     return env
 
@@ -155,6 +164,8 @@ def _from_plain(space, value, name: str):
             value = dict.fromkeys(parts, value)
         whole = {key: _from_plain(part, value[label], label) for label, (key, part) in parts.items()}
         return tuple(whole.values()) if isinstance(space, spaces.Tuple) else whole
+    if isinstance(space, spaces.Text):
+        return str(value)
     if isinstance(space, spaces.Discrete):
         return int(value) + int(space.start)
     if isinstance(space, spaces.MultiDiscrete):
@@ -251,22 +262,49 @@ def _with_memory(world: Env, policy) -> Env:
     return world
 
 
+class NoPicture(Exception):
+    """Why the world could not be drawn."""
+
+
+def _why(error: Exception, lent: bool) -> str:
+    library = "pyglet's " if type(error).__module__.startswith("pyglet") else ""
+    words = " ".join(f"{library}{type(error).__name__}: {error}".split()).removesuffix(".")
+    if lent and "render_mode" not in words:  # not every environment can be given a picture after it was made
+        words += "; make the environment with render_mode='rgb_array'"
+    return words
+
+
+def _simulator_of(world: Env):
+    """What TorchRL's wrapper holds: an environment of Gymnasium, PettingZoo, VMAS or another library; or None."""
+    return vars(base_of(world)).get("_env")  # getattr would ask each member of a batch of environments
+
+
 @contextmanager
 def camera(world: Env) -> Iterator[Callable[[TensorDictBase], Any]]:
     """A function that takes a picture of the world as it is, given the tensordict that was last seen.
 
-    A Gymnasium environment that was made without a picture gets one for as long as the film is shot.
+    An environment of Gymnasium or PettingZoo that was made without a picture gets one for as long as the film is shot.
+
+    Raises:
+        NoPicture: from that function; it says why, and what to do.
     """
     os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
     simulator = gymnasium_of(world)
-    inner = getattr(simulator, "unwrapped", None)
+    inner = getattr(_simulator_of(world), "unwrapped", None)
     before = getattr(inner, "render_mode", None)
     modes = (getattr(inner, "metadata", None) or {}).get("render_modes", ())
     lent = inner is not None and before is None and "rgb_array" in modes
     if lent:
         inner.render_mode = "rgb_array"
+
+    def take(seen: TensorDictBase) -> np.ndarray:
+        try:
+            return picture(_picture(world, simulator, seen))
+        except Exception as error:  # a renderer can fail in many ways
+            raise NoPicture(_why(error, lent)) from error
+
     try:
-        yield lambda seen: _picture(world, simulator, seen)
+        yield take
     finally:
         if lent:
             inner.render_mode = before
@@ -276,8 +314,9 @@ def _picture(world: Env, simulator, seen: TensorDictBase):
     base = base_of(world)
     if simulator is not None:
         picture = simulator.render()
-    elif hasattr(type(base), "render") or callable(getattr(getattr(base, "_env", None), "render", None)):
-        render = base.render if hasattr(type(base), "render") else base._env.render
+    elif hasattr(type(base), "render"):
+        picture = _call_render(base.render)
+    elif callable(render := getattr(_simulator_of(world), "render", None)):
         picture = _call_render(render)
     else:
         picture = _pixels(world, seen)
@@ -306,11 +345,16 @@ def _call_render(render: Callable):
 
 
 def _pixels(world: Env, seen: TensorDictBase):
+    from torchrl.envs import ParallelEnv, SerialEnv
+
     for key in seen.keys(True, True):
         if (key if isinstance(key, str) else key[-1]) == "pixels":
             return first_copy(seen.get(key), world)
+    base = base_of(world)
+    several = isinstance(base, SerialEnv | ParallelEnv)
+    fix = "; give `record_episode` one of the environments it is made of" if several else ""
     raise RuntimeError(
-        f"{type(base_of(world)).__name__} does not draw: it has no method `render` and writes no entry `pixels`"
+        f"{type(base).__name__} does not draw: it has no method `render` and writes no entry `pixels`{fix}"
     )
 
 
@@ -439,18 +483,24 @@ def ended(stepped: TensorDictBase, world: Env) -> tuple[bool, bool, bool]:
 
 
 def title(world: Env) -> str:
-    """What the world is called: a Gymnasium id, or the name of its class."""
-    simulator = gymnasium_of(world)
+    """What the world is called: a Gymnasium id, a VMAS scenario, a PettingZoo task, or the name of its class."""
+    simulator, base = gymnasium_of(world), base_of(world)
     if simulator is None:
-        return type(base_of(world)).__name__
+        names = (vars(base).get("scenario_name"), _metadata(world).get("name"))
+        return next((name for name in names if isinstance(name, str)), type(base).__name__)
     spec = getattr(simulator, "spec", None)
     return spec.id if spec else type(simulator.unwrapped).__name__
 
 
 def fps_of(world: Env) -> int:
     """Frames per second at which the world is meant to be shown; 30 where it does not say."""
-    metadata = getattr(gymnasium_of(world), "metadata", None) or {}
-    return int(metadata.get("render_fps") or 30)
+    seconds = getattr(getattr(_simulator_of(world), "world", None), "dt", None)  # VMAS says how long a step is
+    return int(_metadata(world).get("render_fps") or (seconds and 1 / seconds) or 30)
+
+
+def _metadata(world: Env) -> dict:
+    found = getattr(_simulator_of(world), "metadata", None)
+    return found if isinstance(found, dict) else {}
 
 
 def reward_of(stepped: TensorDictBase, world: Env) -> float:

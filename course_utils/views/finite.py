@@ -11,6 +11,20 @@ SEARCHED = 20_000_000  # of more values than this, nobody waits for all to be se
 PIECE = 1_000_000
 
 
+def readable(tensor: Tensor) -> bool:
+    """Are there values to read, in the plain layout? Not on the meta device, nor where it is sparse or quantized."""
+    return tensor.layout == torch.strided and not (tensor.is_meta or tensor.is_quantized or tensor.is_nested)
+
+
+WIDER = {torch.uint16: torch.int64, torch.uint32: torch.int64, torch.uint64: torch.float64}
+
+
+def plain_values(tensor: Tensor) -> Tensor:
+    """Detached, on the CPU, and in a dtype that torch can do more with than store."""
+    values = tensor.detach().as_subclass(Tensor).cpu()
+    return values.to(WIDER.get(values.dtype, values.dtype))
+
+
 def not_finite(values: Tensor) -> dict[str, int]:
     """How many values are NaN and how many infinite, of either sign; names without any are left out.
 

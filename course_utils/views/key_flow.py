@@ -25,6 +25,7 @@ from course_utils.views.plotting import PALETTE
 
 INSIDE = "(inside the loss)"
 COLUMN, ROW, HEAD, LETTER, LEGEND = 118, 30, 52, 7.4, 400  # pixels
+LONGEST = 50  # letters of a key in the picture; its text has all
 ALARM = "#A63D00"  # vermillion, dark enough for text on white
 # What a loss takes out of its networks' answers, and where it looks for it: {network: names in loss.tensor_keys}.
 WANTED: dict[type[LossModule], dict[str, tuple[str, ...]]] = {
@@ -389,6 +390,7 @@ def _svg(found: Flow, only: NestedKey | None = None) -> str:
     """The drawing; with `only` a strip of it: the row of one key, and in full strength the modules that touch it."""
     keys, columns = found.keys if only is None else [only], found.columns
     labels = [key if key == INSIDE else repr(key).replace("'", '"') if isinstance(key, tuple) else key for key in keys]
+    labels = [label if len(label) <= LONGEST else f"{label[:25]}…{label[25 - LONGEST :]}" for label in labels]
     notes = {key: "shape []" for key in found.shapeless}
     notes |= {key: "missing" + (f": {_label(meant)}?" if meant else "") for key, meant in found.missing.items()}
     notes = {key: words for key, words in notes.items() if key in keys}

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
-from course_utils.views.curves import WIDTH, bad_points, curves_svg
+from course_utils.views.curves import WIDTH, bad_points, curves_svg, left_out
 from course_utils.views.display import View, image_tag
+from course_utils.views.long_curve import LongCurve
 
 if TYPE_CHECKING:
     from ipywidgets import HTML
@@ -28,8 +29,9 @@ def three_digits(number: float) -> str:
 class LivePlot:
     """One growing figure, redrawn at most ten times a second, and so seldom that it costs a loop about 2 % at most.
 
-    Use it as a context manager around a loop and feed it with `add`; the same picture stays when the loop is over. It
-    draws a small SVG itself, because drawing with matplotlib takes longer than many training steps.
+    Use it as a context manager around a loop and feed it with `add`; the same picture stays when the loop is over. A
+    loop may add any number of points: what is left out of a long curve is said in the picture. It draws a small SVG
+    itself, because drawing with matplotlib takes longer than many training steps.
 
     Args:
         x_label: what x counts.
@@ -48,7 +50,7 @@ class LivePlot:
         draw_in: HTML | None = None,
     ) -> None:
         self.x_label, self.y_label, self.threshold, self.total = x_label, y_label, threshold, total
-        self.series: dict[str, list[tuple[float, float]]] = {}
+        self.series: dict[str, LongCurve] = {}
         self.seconds_drawing = 0.0
         self.drawings = 0
         self._started = time.perf_counter()
@@ -67,12 +69,16 @@ class LivePlot:
         NaN and infinite values leave a gap in the curve, and are counted: a loop does not end because of its picture.
         """
         for name, value in values.items():
-            self.series.setdefault(name, []).append((float(x), float(value)))
+            if name not in self.series:
+                self.series[name] = LongCurve()
+            self.series[name].append((float(x), float(value)))
         if time.perf_counter() >= self._next_draw:
             self._draw()
 
     def curve(self, name: str) -> tuple[list[float], list[float]]:
-        """One curve as (x values, y values), the form `learning_curves` takes."""
+        """One curve as (x values, y values), the form `learning_curves` takes; of more than 50,000 points what stands
+        out (`LongCurve`).
+        """
         points = self.series[name]
         return [x for x, _ in points], [y for _, y in points]
 
@@ -110,7 +116,8 @@ class LivePlot:
             f"{name} {points[-1][1]:.4g}" + (f" ({bad})" if (bad := bad_points(points)) else "")
             for name, points in self.series.items()
         )
-        alt = f"{self.y_label} over {self.x_label}: {latest or 'no points yet'}."
+        drawn = f" {words.capitalize()}." if (words := left_out(self.series)) else ""
+        alt = f"{self.y_label} over {self.x_label}: {latest or 'no points yet'}.{drawn}"
         svg = curves_svg(self.series, self.x_label, self.y_label, threshold=self.threshold)
         return View(
             f'<figure style="margin:0">{image_tag(svg.encode(), "image/svg+xml", alt, WIDTH)}'

@@ -6,7 +6,7 @@ It knows TorchRL's layouts: values at the root, in groups of agents, in Dict act
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import prod
 from typing import NamedTuple
 
@@ -18,13 +18,14 @@ from torchrl import data as torchrl_data
 from torchrl.data import ReplayBuffer
 
 from course_utils.views.entries import Path, Ragged, leaves_of, tensors_in
-from course_utils.views.finite import SEARCHED, in_words, not_finite
+from course_utils.views.finite import SEARCHED, in_words, not_finite, plain_values, readable
 from course_utils.views.tree_facts import Plain, Stack
 
 PARTS = 100  # of an entry with more values in a frame, the first so many are read
 LABELS = 21  # whole numbers from 0 up to 20 are names of choices
 ENDS = ("done", "terminated", "truncated")
 MASKS = ("action_mask", "mask")  # PettingZoo's and Gymnasium's name, and TorchRL's in its own games
+NOT_THERE, WAITS = "not in the frame", "does not act"
 KNOWN = {*ENDS, *MASKS, "reward", "episode_reward", "action", "index"}  # the last is the buffer's own
 
 
@@ -41,7 +42,8 @@ class Quantity:
         values: float64 [slots]; NaN where a slot has none.
         labels: the names of values that are no amounts, such as actions: these have shares, but no mean.
         there: bool [slots], which slots have one; None if all have.
-        partly: is it a surprise that some slots have none? Of returns, which stand at ends alone, it is not.
+        partly: what it means that some slots have none; empty where that is no surprise, as of returns, which stand at
+            ends alone.
         forbidden: bool [slots], where a mask forbids the action that was taken; None without a mask.
     """
 
@@ -49,7 +51,7 @@ class Quantity:
     values: Tensor
     labels: dict[float, str] | None = None
     there: Tensor | None = None
-    partly: bool = False
+    partly: str = ""
     forbidden: Tensor | None = None
 
     def at(self, slots: Tensor | None = None) -> tuple[Tensor, Tensor, int]:
@@ -128,10 +130,10 @@ class Frames:
     def dense(self, path: Path) -> Tensor | None:
         """The entry as [slots, ...] if it is one tensor, else None."""
         leaf = self.entries.get(path)
-        if leaf is None or not isinstance(leaf.value, Tensor) or leaf.value.is_complex():
+        if leaf is None or not isinstance(leaf.value, Tensor) or not _has_numbers(leaf.value):
             return None
         self.read.add(path)
-        value = leaf.value.detach().as_subclass(Tensor).cpu()
+        value = plain_values(leaf.value)
         return value.reshape(self.count, *value.shape[len(self.shape) :])
 
     def parts(self, path: Path, values: Tensor | None = None) -> list[Part]:
@@ -151,17 +153,18 @@ class Frames:
 
     def _of_ragged(self, value, slot_dims: int | None = None) -> Iterator[Part]:
         slot_dims = len(self.shape) if slot_dims is None else slot_dims
-        if isinstance(value, Tensor) and not value.is_complex():
-            value = value.detach().as_subclass(Tensor).cpu()
+        if isinstance(value, Tensor) and _has_numbers(value):
+            value = plain_values(value)
             yield from _of_tensor(value.reshape(self.count, *value.shape[slot_dims:]))
         elif isinstance(value, Ragged) and value.dim >= slot_dims:  # agents that differ
             for number, member in enumerate(value.members):
                 for part in self._of_ragged(member, slot_dims):
                     yield part._replace(index=(number, *part.index))
         elif isinstance(value, Ragged):  # frames that differ
-            rows = [[t.detach().as_subclass(Tensor).cpu().flatten() for t in tensors_in(m)] for m in value.members]
-            if any(t.is_complex() for row in rows for t in row):
+            tensors = [list(tensors_in(member)) for member in value.members]
+            if not all(_has_numbers(tensor) for row in tensors for tensor in row):
                 return
+            rows = [[plain_values(tensor).flatten() for tensor in row] for row in tensors]
             flat = [torch.cat(row) if row else torch.zeros(0, dtype=torch.int64) for row in rows]
             for place in range(min(PARTS + 1, max(map(len, flat), default=0))):
                 there = torch.tensor([len(row) > place for row in flat])
@@ -170,9 +173,12 @@ class Frames:
 
     def search(self) -> list[str]:
         """Says in words where anything is not finite, and which entries were too large to be searched."""
-        found, large = [], []
+        found, large, unread = [], [], []
         for path, leaf in self.entries.items():
             tensors = [t for t in tensors_in(leaf.value) if t.is_floating_point()]
+            if not all(map(readable, tensors_in(leaf.value))):
+                unread.append(name_of(path))
+                continue
             total, counts = sum(t.numel() for t in tensors), {}
             if total > SEARCHED:
                 large.append(name_of(path))
@@ -183,7 +189,8 @@ class Frames:
             if counts:
                 found.append(f"{name_of(path)}: {in_words(counts, total)}")
         lines = ["NOT FINITE: " + "; ".join(found) + ". Means and pictures are of the finite values."] if found else []
-        return lines + [f"Too large to be searched for NaN: {', '.join(large)}."] * bool(large)
+        lines += [f"Too large to be searched for NaN: {', '.join(large)}."] * bool(large)
+        return lines + [f"Without values to read (meta, sparse or quantized): {', '.join(unread)}."] * bool(unread)
 
     def besides(self) -> str:
         """Says in words which entries no quantity is made of; of those at the root and below "next" the first alone."""
@@ -198,6 +205,10 @@ class Frames:
             return ""
         more = f" and {len(names) - 10} more" if len(names) > 10 else ""
         return f"Stored besides, and not compared: {', '.join(names[:10])}{more}. show(buffer[:]) shows what they hold."
+
+
+def _has_numbers(tensor: Tensor) -> bool:
+    return readable(tensor) and not tensor.is_complex()
 
 
 def _of_tensor(values: Tensor) -> Iterator[Part]:
@@ -256,7 +267,7 @@ def done(frames: Frames, buffer: ReplayBuffer) -> dict[str, Quantity]:
         for part, code in zip(wide, codes, strict=True):
             label = _named(name, part)
             found[label] = Quantity(
-                f"{label}: frames that end an episode", _double(code), labels, part.there, part.there is not None
+                f"{label}: frames that end an episode", _double(code), labels, part.there, NOT_THERE
             )
     if not found:
         raise Missing("the frames have no entry ('next', 'done')")
@@ -282,21 +293,23 @@ def action(frames: Frames, buffer: ReplayBuffer) -> dict[str, Quantity]:
                     f"({never} of the {choices} choices never taken)."
                 )
         if values is not None:
-            masks = _mask_of(frames, path, values)
+            masks = _mask_of(frames, path, values, agents)
+        acts = _who_acts(frames, path, agents)
         for part in frames.parts(path, values):
             name = _named(name_of(path), part)
-            found[name] = _action_quantity(name, part, choices, None if masks is None else masks.get(part.index))
+            quantity = _action_quantity(name, part, choices, None if masks is None else masks.get(part.index))
+            found[name] = quantity if acts is None else _where_it_acts(quantity, acts, part, agents)
     if not found:
         raise Missing("the frames have no entry 'action'")
     return found
 
 
-def _mask_of(frames: Frames, path: Path, chosen: Tensor) -> dict[tuple[int, ...], Tensor] | None:
+def _mask_of(frames: Frames, path: Path, chosen: Tensor, agents: int) -> dict[tuple[int, ...], Tensor] | None:
     """For each part of an action given as an index, which choices its mask allows: bool [slots, choices]."""
     squeezed = chosen.squeeze(-1) if chosen.ndim > 1 and chosen.shape[-1] == 1 else chosen
     for name in MASKS:
         mask = frames.dense((*path[:-1], name))
-        if mask is None or mask.dtype != torch.bool or chosen.is_floating_point():
+        if mask is None or mask.dtype != torch.bool or mask.ndim < 2 + agents or chosen.is_floating_point():
             continue
         for shape in (chosen.shape, squeezed.shape):
             if mask.shape[:-1] == shape and mask.shape[-1] > 0:
@@ -316,7 +329,24 @@ def _action_quantity(name: str, part: Part, choices: int, mask: Tensor | None) -
             forbidden = ~(inside & mask.gather(1, values.long().clamp(max=mask.shape[1] - 1).unsqueeze(1)).squeeze(1))
             never = {choice for choice in range(mask.shape[1]) if not mask[:, choice].any()}
             labels = {code: f"{word} (forbidden)" if int(code) in never else word for code, word in labels.items()}
-    return Quantity(name, _double(values), labels, part.there, part.there is not None, forbidden)
+    return Quantity(name, _double(values), labels, part.there, NOT_THERE, forbidden)
+
+
+def _who_acts(frames: Frames, path: Path, agents: int) -> Tensor | None:
+    """PettingZoo's mask of a group: for each agent, whether it acts in this frame: bool [slots, *agents]."""
+    mask = frames.dense((*path[: path.index("action")], "mask")) if agents else None
+    return mask if mask is not None and mask.dtype == torch.bool and mask.ndim == 1 + agents else None
+
+
+def _where_it_acts(quantity: Quantity, acts: Tensor, part: Part, agents: int) -> Quantity:
+    """Without the fillers that stand where an agent does not act."""
+    own = acts.reshape(len(acts), -1)
+    if own.shape[1] > 1:
+        own = acts[(slice(None), *part.index[:agents])]
+    there = own.reshape(len(acts))
+    forbidden = None if quantity.forbidden is None else quantity.forbidden & there
+    both = there if quantity.there is None else there & quantity.there
+    return replace(quantity, there=both, partly=WAITS, forbidden=forbidden)
 
 
 def payoff(frames: Frames, buffer: ReplayBuffer) -> dict[str, Quantity]:
@@ -348,7 +378,7 @@ def payoff(frames: Frames, buffer: ReplayBuffer) -> dict[str, Quantity]:
                 "reward of a step" if label == "reward" else label,
                 _double(part.values),
                 there=part.there,
-                partly=part.there is not None,
+                partly=NOT_THERE,
             )
     if not found:
         raise Missing("the frames have no entry ('next', 'reward')")

@@ -21,6 +21,7 @@ from torch import Tensor
 from torchrl import data as torchrl_data
 from torchrl.data import ReplayBuffer, SamplerWithoutReplacement, SliceSampler
 
+from course_utils.views.choice import choice
 from course_utils.views.display import View, WidgetView
 from course_utils.views.finite import in_words
 from course_utils.views.plotting import PALETTE, plain, show_figure, unit_for, use_course_style
@@ -185,11 +186,15 @@ class Look:
             ]
             if any(count(odd) for _, odd, _ in found):
                 lines.append([f"{name}: {words}", *cells])
-        if quantity.partly:
+        if quantity.partly and quantity.there is not None:
             cells = [f"{absent:,} of {total:,}" for (_, _, absent), (_, total) in zip(found, looks, strict=True)]
-            lines.append([f"{name}: not in the frame", *cells])
+            lines.append([f"{name}: {quantity.partly}", *cells])
         if (forbidden := quantity.forbidden) is not None:
-            cells = [_percent(forbidden if slots is None else forbidden[slots]) for slots, _ in looks]
+            chosen = [forbidden if slots is None else forbidden[slots] for slots, _ in looks]
+            if quantity.there is not None:
+                present = [quantity.there if slots is None else quantity.there[slots] for slots, _ in looks]
+                chosen = [hits[there] for hits, there in zip(chosen, present, strict=True)]
+            cells = [_percent(hits) if len(hits) else NONE for hits in chosen]
             lines.append([f"{name}: though its mask forbids it", *cells])
         return lines
 
@@ -220,7 +225,10 @@ def _bins(values: Tensor) -> np.ndarray:
     """Edges of equal bins; around whole numbers each bin holds equally many of them."""
     low, high = values.min().item(), values.max().item()
     if (values == values.round()).all() and high - low < 2**50:
-        step = -(-(high - low + 1) // BINS)
+        count = high - low + 1
+        least = -(-count // BINS)
+        # A last bin of fewer numbers would look as if there were less of them, if it can be helped.
+        step = next((step for step in range(int(least), int(2 * least)) if count % step == 0), least)
         return np.arange(low - 0.5, high + step, step)
     return np.linspace(low, high, BINS + 1)
 
@@ -306,7 +314,7 @@ def _make_widget(find_buffer: Callable[[], ReplayBuffer | None], look: Look, dra
     import ipywidgets
 
     roomy = {"style": {"description_width": "initial"}}
-    what = ipywidgets.Dropdown(options=look.panels, description="Quantity", **roomy)
+    what = choice(look.panels, "Quantity", look.panels[0])
     sizes = [(f"{size:,}", size) for size in sorted({256, 1_000, 10_000, draws})]
     many = ipywidgets.SelectionSlider(
         options=sizes, value=draws, description="Frames to draw", continuous_update=False, **roomy
@@ -338,7 +346,8 @@ def _make_widget(find_buffer: Callable[[], ReplayBuffer | None], look: Look, dra
     many.observe(draw, "value")
     again.on_click(draw)
     show()
-    return ipywidgets.VBox([ipywidgets.HBox([what, many, again]), picture])
+    controls = ipywidgets.HBox([what, many, again], layout={"flex_flow": "row wrap", "align_items": "flex-end"})
+    return ipywidgets.VBox([controls, picture])
 
 
 class ReplayLens(WidgetView):

@@ -63,7 +63,8 @@ def timeline(moments: Sequence[Moment], sentences: Sequence[str] = (), missing: 
     )
     points = "".join(f'<li style="margin:.2em 0">{marked(sentence)}</li>' for sentence in verdict)
     html = (
-        f'<div style="line-height:1.9;max-width:60em"><table style="border-collapse:collapse;font-size:90%">{body}'
+        f'<div style="line-height:1.9;max-width:60em"><table aria-label="What the loop did, turn by turn" '
+        f'style="border-collapse:collapse;font-size:90%">{body}'
         f'</table><ul style="margin:.4em 0;line-height:1.5">{points}</ul></div>'
     )
     return View(html, text)
@@ -159,7 +160,7 @@ def moment_html(moment: Moment) -> str:
     colour = PALETTE["vermillion"] if moment.state else COLOURS[moment.kind]
     line = "dashed" if moment.state == "missing" else "solid"
     sign = '<span aria-hidden="true">✘</span> ' if moment.state else ""
-    words = {"": "{}", "wrong": "{}", "missing": "{} is missing"}[moment.state].format(moment.words)
+    words = {"": "{}", "wrong": "wrong: {}", "missing": "{} is missing"}[moment.state].format(moment.words)
     return (
         f'<span style="border:{2 if moment.state else 1}px {line} {colour};border-left-width:5px;border-radius:3px;'
         f'padding:.05em .4em;white-space:nowrap;display:inline-block;line-height:1.4">{sign}{escape(words)}</span>'

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from tensordict import TensorDictBase
+from tensordict import TensorDictBase, is_non_tensor
 
+from course_utils.views.finite import plain_values, readable
 from course_utils.views.frames import Film, film_of
 
 KEPT = 64  # numbers of an observation
@@ -59,6 +60,7 @@ class Part:
         belief: what `beliefs` are, "Q-value" or "probability"; empty where there are none.
         beliefs: for each step one number per action.
         allowed: for each step, for each action whether it may be taken; None where nothing is said.
+        acts: for each step whether the agent acts in it; None where nothing is said.
     """
 
     label: str
@@ -69,16 +71,23 @@ class Part:
     belief: str = ""
     beliefs: list[np.ndarray] | None = None
     allowed: list[np.ndarray] | None = None
+    acts: list[bool] | None = None
+
+    def waits(self, step: int) -> bool:
+        """Does the agent not act at this step? What stands there as its action is then a filler."""
+        return self.acts is not None and not self.acts[step]
 
     def index(self, step: int) -> int | None:
         """Which action was taken, where actions are counted and this one has a single part."""
         value = self.values[step]
-        if not self.counted or value is None:
+        if not self.counted or value is None or self.waits(step):
             return None
         return int(value.argmax()) if self.one_hot else int(value[0])
 
     def value(self, step: int) -> int | np.ndarray | None:
-        """The index of the action, or all its numbers."""
+        """The index of the action, or all its numbers; None where the agent does not act."""
+        if self.waits(step):
+            return None
         index = self.index(step)
         return self.values[step] if index is None else index
 
@@ -118,16 +127,27 @@ class _Read:
     values: dict[Path, list[np.ndarray | None]] = field(default_factory=dict)
     floating: dict[Path, bool] = field(default_factory=dict)
     narrow: dict[Path, bool] = field(default_factory=dict)
+    single: dict[Path, bool] = field(default_factory=dict)
     other: set[str] = field(default_factory=set)
+    sizes: set[str] = field(default_factory=set)
+    words: dict[Path, list[str | None]] = field(default_factory=dict)
 
     def note(self, count: int, step: int, path: Path, value) -> None:
-        if not isinstance(value, torch.Tensor):
+        value = value.data if is_non_tensor(value) else value
+        if isinstance(value, str) and "action" in path:
+            self.words.setdefault(path, [None] * count)[step] = value
+            return
+        if not isinstance(value, torch.Tensor) or not readable(value):
             self.other.add(words_of(path))
             return
         self.floating[path] = self.floating.get(path, False) or value.is_floating_point()
         self.narrow[path] = value.dtype == torch.int8
-        flat = value.detach().cpu().reshape(-1)
-        kept = flat.double().numpy() if not flat.is_complex() else flat.abs().double().numpy()
+        self.single[path] = value.ndim == 0
+        flat = plain_values(value).reshape(-1)
+        if flat.is_complex():
+            self.sizes.add(words_of(path))
+            flat = flat.abs()
+        kept = flat.double().numpy()
         self.values.setdefault(path, [None] * count)[step] = kept
 
 
@@ -139,7 +159,11 @@ class Track:
             raise TypeError(
                 f"A rollout is a TensorDict; this is a {type(rollout).__name__}. Use env.rollout(100, policy)."
             )
-        if rollout.ndim != 1 or len(rollout) == 0:
+        if rollout.ndim == 1 and len(rollout) == 0:
+            raise ValueError("This rollout has no step: there is nothing to step through.")
+        if rollout.ndim == 0:
+            raise ValueError("A rollout has shape [time]; this is a single step. Stack several: torch.stack(steps).")
+        if rollout.ndim != 1:
             raise ValueError(
                 f"A rollout has shape [time]; this one has {list(rollout.shape)}. Take one row: rollout[0]."
             )
@@ -151,12 +175,18 @@ class Track:
                 if path[-1] not in NO_NUMBERS:
                     now.note(self.steps, step, path, value)
             following = one.get("next", None)
-            for path, value in leaves(following) if following is not None else ():
+            for path, value in leaves(following) if isinstance(following, TensorDictBase) else ():
                 if path[-1] not in NO_NUMBERS:
                     after.note(self.steps, step, path, value)
         acting = _action_paths(now, after)
         self.parts = [_part(now, path, len(acting) > 1) for path in acting]
-        self.reward_parts = {path[:-1]: values for path, values in after.values.items() if path[-1] == "reward"}
+        self.words = {words_of(path): words for path, words in now.words.items()}
+        self.unread = any("action" in name.split() for name in now.other)
+        rewards = {path[:-1]: values for path, values in after.values.items() if path[-1] == "reward"}
+        self.reward_parts = {
+            path: [None if value is None or not len(value) else value for value in values]
+            for path, values in rewards.items()
+        }
         self.rewards = _sums(self.reward_parts, self.steps)
         self.ends, self.some_ended = _ends_of(after, self.steps)
         self.totals = _totals(self.rewards, self.ends)
@@ -166,6 +196,8 @@ class Track:
         self.observations, self.there = np.stack([row for row, _ in rows]), np.stack([there for _, there in rows])
         self.seen_numbers = sum(max((len(v) for v in now.values[path] if v is not None), default=0) for path in seen)
         self.notes = [*_bad_numbers(now, after, acting, seen, self.parts), *_left_out(now, acting, seen, self.parts)]
+        if complex_ones := sorted(now.sizes | {name for name in after.sizes if name.split()[-1] == "reward"}):
+            self.notes.append(f"Complex numbers, shown by their size: {', '.join(complex_ones)}.")
 
     def __len__(self) -> int:
         """How many moments there are: one more than steps where the frame after the last step was kept."""
@@ -190,22 +222,30 @@ class Track:
         reward = float(self.rewards[step])
         return Moment(step, frame, self.observations[step], action, reward, total, beliefs, end)
 
+    def rewarded(self, step: int) -> bool:
+        """Does the step have a reward?"""
+        return any(values[step] is not None for values in self.reward_parts.values())
+
     def rewards_at(self, step: int) -> dict[str, np.ndarray]:
         """Each agent's reward, where there are several."""
         found = {words_of(path): values[step] for path, values in self.reward_parts.items() if values[step] is not None}
         return found if len(found) > 1 or any(len(value) > 1 for value in found.values()) else {}
 
-    def chosen(self) -> dict[str, list[float]]:
-        """What was believed of the actions taken, for each part that has beliefs."""
+    def chosen(self) -> dict[str, list[tuple[int, float]]]:
+        """What was believed of the actions taken, for each part with beliefs: (step, belief) where one was taken."""
         return {
-            part.label: [_at(part.beliefs[step], part.index(step)) for step in range(self.steps)]
+            part.label: [
+                (step, _at(part.beliefs[step], index))
+                for step in range(self.steps)
+                if (index := part.index(step)) is not None
+            ]
             for part in self.parts
             if part.beliefs is not None
         }
 
 
-def _at(beliefs: np.ndarray, index: int | None) -> float:
-    return float(beliefs[index]) if index is not None and 0 <= index < len(beliefs) else float("nan")
+def _at(beliefs: np.ndarray, index: int) -> float:
+    return float(beliefs[index]) if 0 <= index < len(beliefs) else float("nan")
 
 
 def _single(found: dict):
@@ -263,8 +303,18 @@ def _part(now: _Read, path: Path, several: bool) -> Part:
     part = Part(label, values, counted, one_hot, floating)
     if counted and beliefs is not None and _belong(part, beliefs):
         part.belief, part.beliefs = kind, beliefs
+    part.acts = _acts(now, path[: path.index("action")] if "action" in path else path[:-1])
     part.allowed = _allowed(now, path[:-1], part)
     return part
+
+
+def _acts(now: _Read, place: Path) -> list[bool] | None:
+    """PettingZoo's mask of a group: one value for each agent, whether it acts in this step."""
+    path = (*place, "mask")
+    rows = now.values.get(path)
+    if rows is None or not place or not isinstance(place[-1], int) or not now.single[path]:
+        return None
+    return [row is None or bool(row[0]) for row in rows]
 
 
 def _belong(part: Part, beliefs: list[np.ndarray]) -> bool:
@@ -290,7 +340,7 @@ def _softmax(logits: np.ndarray) -> np.ndarray:
 def _allowed(now: _Read, place: Path, part: Part) -> list[np.ndarray] | None:
     for name in MASKS:
         rows = now.values.get((*place, name))
-        if rows is None or any(row is None for row in rows) or not part.counted:
+        if rows is None or any(row is None for row in rows) or not part.counted or now.single[(*place, name)]:
             continue
         counts = {len(row) for row in rows}
         if len(counts) == 1 and (part.beliefs is None or counts == {len(part.beliefs[0])}):
@@ -393,14 +443,14 @@ def _left_out(now: _Read, acting: Sequence[Path], seen: Sequence[Path], parts: l
     """What the rollout holds and the scrubber does not show."""
     shown = {*acting, *seen}
     places = {path[:-1] for path, part in zip(acting, parts, strict=True) if part.beliefs is not None}
-    allowed = {path[:-1] for path, part in zip(acting, parts, strict=True) if part.allowed is not None}
+    masked = {path[:-1] for path, part in zip(acting, parts, strict=True) if part.allowed or part.acts}
     left = sorted(
         words_of(path)
         for path in now.values
         if path not in shown
         and path[-1] not in ENDS
         and not (path[-1] in (*BELIEFS, "chosen_action_value") and path[:-1] in places)
-        and not (path[-1] in MASKS and path[:-1] in allowed)
+        and not (path[-1] in MASKS and path[:-1] in masked)
     )
     left += sorted(now.other)
     if not left:

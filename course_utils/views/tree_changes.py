@@ -142,7 +142,7 @@ def _memory(value) -> Hashable | None:
 def _values_key(value) -> Hashable | None:
     """What two entries share if their shapes, dtypes and (sampled) values are the same."""
     if facts.sort_of(value) == "non-tensor":
-        return repr(facts.content(value))
+        return _repr(facts.content(value))
     if facts.sort_of(value) != "tensor" or (read := facts.sample(value)) is None:
         return None
     array = read[0]
@@ -213,7 +213,14 @@ def _equal(old, new) -> bool:
     try:
         return old is new or bool(old == new)
     except Exception:  # arrays, say, have no single answer
-        return repr(old) == repr(new)
+        return (words := _repr(old)) is not None and words == _repr(new)
+
+
+def _repr(value) -> str | None:
+    try:
+        return repr(value)
+    except Exception:  # anybody's class
+        return None
 
 
 def _values_differ(old: np.ndarray, new: np.ndarray) -> str:

@@ -96,9 +96,9 @@ def record_episode(env, policy=None, *, seed: int = 0, max_steps: int = 1000) ->
         nonlocal problem
         if not problem:
             try:
-                film.append(filming.picture(take(seen)))
-            except Exception as error:  # a renderer can fail in many ways; the episode is still worth having
-                problem = f"{type(error).__name__}: {error}".removesuffix(".")
+                film.append(take(seen))
+            except filming.NoPicture as why:  # the episode is still worth having
+                problem = str(why)
 
     # The learner's own random numbers go on as if nothing had been filmed.
     with torch.random.fork_rng(), torch.no_grad(), filming.camera(world) as take:
@@ -133,6 +133,12 @@ def _stacked(steps: list[TensorDictBase]) -> TensorDictBase:
     return LazyStackedTensorDict.maybe_dense_stack(steps, 0)
 
 
+OPENGL = (
+    "VMAS draws with pyglet 1.5 and OpenGL; pip install pyglet==1.5.27, and on Debian or Ubuntu "
+    "apt-get install libegl1 libgl1 libglu1-mesa"
+)
+# What a problem's words hold, and what helps then.
+FIXES = {"pygame": "pip install pygame-ce, or run `python -m course_utils doctor`", "pyglet": OPENGL, "OpenGL": OPENGL}
 WANTED = "Frames are a uint8 array of shape [time, height, width, 3] with at least one picture"
 
 
@@ -210,8 +216,8 @@ def show_video(episode: Episode, caption: str = "", alt: str = "", width: int = 
     line = f"{caption} · {facts}" if caption else facts
     alt = alt or line
     if len(episode.film) == 0:
-        fix = " To see pictures: pip install pygame-ce, or run `python -m course_utils doctor`."
-        words = f"{line}. No picture: {episode.problem}." + (fix if "pygame" in episode.problem else "")
+        fix = next((fix for sign, fix in FIXES.items() if sign in episode.problem), "")
+        words = f"{line}. No picture: {episode.problem}.{fix and f' To see pictures: {fix}.'}"
         return View(f"<p>{escape(words)}</p>", words)
     strip = image_tag(frame_strip(episode.film), "image/png", f"Frames of the episode. {alt}")
     try:

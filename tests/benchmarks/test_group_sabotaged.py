@@ -88,3 +88,15 @@ def test_the_code_of_cells_that_are_not_there_is_asked_for_in_vain():
 def test_the_decks_words_about_values_hold():
     for log in arms("sabotaged")["rewards scaled up"].values():
         assert max(value for value in log["train/q_value"] if value is not None) > 200
+
+
+def test_lesson_07s_words_about_run_i_hold():
+    from course_utils.views.fault_lab import FaultLab
+
+    def highest(fault, name):
+        return [max(value for value in log[name] if value is not None) for log in arms("sabotaged")[fault].values()]
+
+    assert FaultLab(arms("sabotaged")).runs["I"][0] == "no target network"
+    for fault in (HEALTHY, "no target network"):
+        assert len(arms("sabotaged")[fault]) == 6 and any(best >= 475 for best in highest(fault, "eval/reward"))
+    assert max(highest("no target network", "check/lag")) == 0 < min(highest(HEALTHY, "check/lag"))

@@ -822,18 +822,24 @@ def test_nothing_is_left_behind():
     optimizer = sys.modules[Optimizer.__module__]
 
     def state():
-        kinds = [*family(BaseCollector), *family(EnvBase), *family(ReplayBuffer), *family(torch.optim.Optimizer)]
+        kinds = [
+            *family(BaseCollector),
+            *family(EnvBase),
+            *family(type(EnvBase)),
+            *family(ReplayBuffer),
+            *family(torch.optim.Optimizer),
+        ]
         return {(kind, name): value for kind in kinds for name, value in vars(kind).items()}
 
     watch_loop(by_the_book)
-    before, backward = state(), torch.autograd.backward
+    before, backward, grad = state(), torch.autograd.backward, torch.autograd.grad
     there = [module._global_forward_hooks, module._global_forward_pre_hooks, optimizer._global_optimizer_pre_hooks]
     hooks = [dict(one) for one in there]
     for loop in (by_the_book, samples_first, endless):
         watch_loop(loop, seconds=0.5)
         after = state()
         assert not [key for key in before if before[key] is not after.get(key)]
-    assert torch.autograd.backward is backward
+    assert torch.autograd.backward is backward and torch.autograd.grad is grad
     assert hooks == there
 
 

@@ -10,6 +10,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from broken_machine import never_written_to
 from jupyter_client.manager import start_new_kernel
 
 from course_utils import check, forget_progress, show_progress
@@ -132,6 +133,12 @@ def test_a_folder_in_the_place_of_the_file_breaks_nothing(work):
     (work / progress.FILE).mkdir()
     assert check("0.1", right).status == "correct"
     assert "○ 0.1" in show_progress().text
+
+
+def test_a_pipe_in_the_place_of_the_file_holds_up_no_check(work):
+    with never_written_to(work / progress.FILE):
+        assert check("0.1", right).status == "correct"
+        assert "○ 0.1" in show_progress().text
 
 
 def test_forgetting_twice_in_a_second_keeps_both(work):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import http.cookiejar
 import io
 import json
 import re
@@ -28,7 +29,10 @@ from tools import workcopy
 HOSTILE = """
 c.ServerApp.ip = "0.0.0.0"
 c.ServerApp.allow_origin = "*"
+c.ServerApp.allow_origin_pat = ".*"
 c.ServerApp.allow_remote_access = True
+c.ServerApp.local_hostnames = ["localhost", "example.org"]
+c.ServerApp.tornado_settings = {"disable_check_xsrf": True, "allow_remote_access": True}
 c.ServerApp.disable_check_xsrf = True
 c.ServerApp.port_retries = 0
 c.ServerApp.token = ""
@@ -42,10 +46,27 @@ c.ServerKernelManager.transport = "ipc"
 c.AsyncMappingKernelManager.kernel_manager_class = "jupyter_server.services.kernels.kernelmanager.ServerKernelManager"
 c.ServerApp.kernel_manager_class = "jupyter_server.services.kernels.kernelmanager.AsyncMappingKernelManager"
 c.Session.key = b""
-c.Session.keyfile = "/dev/null"
+c.Session.keyfile = "HOME/no such file"
+c.ServerApp.allow_external_kernels = True
+c.ServerApp.external_connection_dir = "HOME/kernels"
+# What is right elsewhere, and keeps this server from starting, or from showing the course.
+c.ServerApp.sock = "HOME/socket"
+c.ServerApp.root_dir = c.FileContentsManager.root_dir = c.ServerApp.preferred_dir = "HOME"
+c.FileContentsManager.preferred_dir = "pictures"
+c.ServerApp.contents_manager_class = c.ServerApp.kernel_spec_manager_class = "not.installed.Here"
 """
+NO_KERNEL = "11111111-2222-3333-4444-555555555555"
 PORT = 8940
 SECONDS = 120
+# `make lab` without its look at the machine, which takes most of its time; tests/machine/test_fresh_clone.py has it.
+START = """
+import sys
+sys.path.append(sys.argv.pop(1))
+from course_utils.machine import doctor
+from tools import lab
+doctor.diagnose = lambda: doctor.Report([])
+lab.main()
+"""
 
 
 def cut_json(notebook: str) -> bytes:
@@ -78,7 +99,10 @@ def broken_notebooks(work, notebooks) -> dict[str, bytes]:
 
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory):
-    return fresh_copy(tmp_path_factory.mktemp("learner") / "torchrl-course")
+    clone = fresh_copy(tmp_path_factory.mktemp("learner") / "my torchrl course é")
+    for name in ("random", "secrets", "socket", "types"):  # JupyterLab's file browser opens here
+        (clone / f"{name}.py").write_text("raise SystemExit('somebody took the name of a module')")
+    return clone
 
 
 @pytest.fixture(scope="module")
@@ -86,19 +110,34 @@ def broken(clone):
     return broken_notebooks(clone / "work", clone / "notebooks")
 
 
+def start(clone, port: int) -> list[str]:
+    return [sys.executable, "-P", "-c", START, str(clone), "--port", str(port)]
+
+
 @pytest.fixture(scope="module")
 def labs(clone, broken, tmp_path_factory):
     home = tmp_path_factory.mktemp("home")
     (home / ".jupyter").mkdir()
     for name in ("jupyter_config", "jupyter_server_config", "jupyter_lab_config"):
-        (home / ".jupyter" / f"{name}.py").write_text(HOSTILE)
+        (home / ".jupyter" / f"{name}.py").write_text(HOSTILE.replace("HOME", str(home)))
+    (home / "pictures").mkdir()
+    (home / "kernels").mkdir()
+    ports = {f"{name}_port": 9 for name in ("shell", "iopub", "stdin", "control", "hb")}
+    kernel = {
+        **ports,
+        "kernel_name": "laid ready",
+        "ip": "127.0.0.1",
+        "transport": "tcp",
+        "key": "",
+        "signature_scheme": "hmac-sha256",
+    }
+    (home / "kernels" / "kernel-1.json").write_text(json.dumps(kernel))
     for name in ("ipython_config", "ipython_kernel_config"):  # what the kernel itself reads
         (home / ".ipython" / "profile_default").mkdir(parents=True, exist_ok=True)
         settings = 'c.IPKernelApp.ip = "0.0.0.0"\nc.Session.key = b""\n'
         (home / ".ipython" / "profile_default" / f"{name}.py").write_text(settings)
     env = environment_of_a_newcomer(home)
-    command = [sys.executable, "-m", "tools.lab", "--port", str(PORT)]
-    labs = [Lab(clone, env, PORT, command) for _ in range(2)]
+    labs = [Lab(clone, env, PORT, start(clone, PORT)) for _ in range(2)]
     try:
         for lab in labs:
             lab.address = lab.url(within=SECONDS)
@@ -158,7 +197,7 @@ class TestTwoAtOnce:
 
     def test_kernels_are_for_this_machine_and_have_a_key(self, labs):
         """Read in the files that say how to reach them, and looked for among what their processes listen on."""
-        base, token = labs[0].address.split("/lab/")[0], labs[0].address.split("token=")[1]
+        base, token = parts_of(labs[0])
         start = urllib.request.Request(f"{base}/api/kernels?token={token}", data=b"{}", method="POST")
         keys = set()
         for _ in range(2):
@@ -175,7 +214,7 @@ class TestTwoAtOnce:
     def test_a_third_is_told_where_the_course_is_open_and_that_its_port_is_taken(self, labs, clone, broken):
         port = urlsplit(labs[0].address).port
         env = {**environment_of_a_newcomer(labs[0].runtime.parents[3]), "COLUMNS": "200"}
-        third = Lab(clone, env, port, [sys.executable, "-m", "tools.lab", "--port", str(port)])
+        third = Lab(clone, env, port, start(clone, port))
         try:
             assert status_of(third.url(within=SECONDS)) == 200
             said = third.log.read_text()
@@ -187,12 +226,51 @@ class TestTwoAtOnce:
         finally:
             third.stop()
 
+    def test_it_shows_the_course_and_not_somebodys_own_folder(self, labs):
+        base, token = parts_of(labs[0])
+        found = urllib.request.urlopen(f"{base}/api/contents/?token={token}", timeout=10)
+        assert {"work", "notebooks"} <= {entry["name"] for entry in json.load(found)["content"]}
+
+    def test_a_kernel_that_somebody_laid_ready_is_not_offered(self, labs):
+        base, token = parts_of(labs[0])
+        listed = json.load(urllib.request.urlopen(f"{base}/api/kernels?token={token}", timeout=10))
+        assert "laid ready" not in {kernel["name"] for kernel in listed}
+
     def test_pages_of_other_sites_may_not_read_answers(self, labs):
-        address = labs[0].address.split("/lab/")[0] + "/api"  # the version, which needs no token
-        request = urllib.request.Request(address, headers={"Origin": "https://example.org"})
-        with pytest.raises(urllib.error.HTTPError, match="404"):
-            urllib.request.urlopen(request, timeout=10)
-        assert status_of(address) == 200, "without the foreign page there is an answer"
+        base, _ = parts_of(labs[0])
+        assert answer(f"{base}/api") == 200, "the version, which needs no token"
+        assert answer(f"{base}/api", Origin="https://example.org") == 404
+
+    def test_another_name_that_leads_here_is_no_way_in(self, labs):
+        """A page elsewhere can let its own name lead to 127.0.0.1; then all that is here is of its own origin."""
+        base, _ = parts_of(labs[0])
+        port = urlsplit(base).port
+        assert answer(f"{base}/api", Host=f"localhost:{port}") == 200
+        assert answer(f"{base}/api", Host=f"example.org:{port}") == 403
+
+    def test_pages_of_other_sites_cannot_use_the_cookie_of_the_learners_browser(self, labs):
+        """A browser sends it along whoever asks; the second word that must come with it only our own pages can read."""
+        base, token = parts_of(labs[0])
+        cookies = http.cookiejar.CookieJar()
+        browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(cookies))
+        browser.open(f"{base}/lab?token={token}", timeout=30).read()
+        second = next(cookie.value for cookie in cookies if cookie.name == "_xsrf")
+        kernel = f"{base}/api/kernels/{NO_KERNEL}"
+        assert answer(kernel, browser.open, "DELETE", **{"X-XSRFToken": second}) == 404, "asked by us: none to be ended"
+        assert answer(kernel, browser.open, "DELETE") == 403
+
+
+def parts_of(lab: Lab) -> tuple[str, str]:
+    """Where its server answers, and its token."""
+    return lab.address.split("/lab/")[0], lab.address.split("token=")[1]
+
+
+def answer(address: str, opener=urllib.request.urlopen, method: str = "GET", **headers: str) -> int:
+    """The status of what is answered to a request with these headers."""
+    try:
+        return opener(urllib.request.Request(address, headers=headers, method=method), timeout=10).status
+    except urllib.error.HTTPError as error:
+        return error.code
 
 
 def wait_for_kernel(number: str) -> psutil.Process:
@@ -242,6 +320,11 @@ class TestOneSentence:
 
         monkeypatch.setattr(doctor, "diagnose", interrupted)
         assert said().strip() == "Interrupted before JupyterLab was started. To start again: make lab"
+
+    def test_a_home_that_cannot_be_written(self, said, monkeypatch, tmp_path):
+        (tmp_path / "home").touch()
+        monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(tmp_path / "home" / "runtime"))
+        assert "cannot be written (Not a directory)" in said() and "HOME=$(mktemp -d) make lab" in said()
 
     def test_work_that_is_a_file(self, said, tmp_path):
         (tmp_path / "work").write_text("mine")

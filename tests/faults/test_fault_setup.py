@@ -13,6 +13,7 @@ import venv
 from pathlib import Path
 
 import pytest
+from broken_machine import disk_full_after
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from small_course import PIPES, SmallCourse, make_source, make_wheel
@@ -26,17 +27,18 @@ WHOLE = {"demo", "jupyterlab", "small", "torch"}
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory):
-    course = SmallCourse(tmp_path_factory.mktemp("small"))
+    course = SmallCourse(tmp_path_factory.mktemp("a small course é, 'of' $HOME & 100%20"))
     done = course.setup()
-    assert done.returncode == 0, done.stdout
+    assert done.returncode == 0 and set(course.installed()) >= WHOLE, done.stdout
+    shutil.copytree(course.venv, course.folder / "whole", symlinks=True)
     return course
 
 
 @pytest.fixture
 def course(installed):
-    """Whole at the start of each test."""
-    done = installed.setup()
-    assert done.returncode == 0 and set(installed.installed()) >= WHOLE, done.stdout
+    """Whole at the start of each test; to copy that takes a tenth of the time in which it is installed."""
+    shutil.rmtree(installed.venv)
+    shutil.copytree(installed.folder / "whole", installed.venv, symlinks=True)
     return installed
 
 
@@ -89,12 +91,21 @@ class TestPackagesOfOthers:
         assert done.returncode == 1 and "packages that lie outside" in done.stdout
 
 
+def test_a_folder_whose_name_no_environment_can_have_is_named(tmp_path):
+    course = SmallCourse(tmp_path / f"my{os.pathsep}course")
+    done = course.setup()
+    assert done.returncode == 1 and "Give the folder another name" in done.stdout and not course.venv.exists()
+
+
 class TestSettingsOfTheUser:
     def test_those_that_lead_elsewhere_have_no_effect(self, course, tmp_path):
-        """All at once; a file of settings counts for where packages come from, and for nothing else."""
+        """All at once; files of settings count for where packages come from, and for nothing else."""
+        home = tmp_path / "home"
+        (home / ".pip").mkdir(parents=True)
+        (home / ".pip" / "pip.conf").write_text(f"[install]\ntarget = {tmp_path}/target\n[global]\ndry-run = true\n")
         (tmp_path / "zipfile.py").write_text("raise SystemExit('somebody else took the name of a module')")
         (tmp_path / "pip.conf").write_text(
-            f"[global]\nfind-links = {course.wheels}\nno-index = true\nconstraint = {tmp_path}/none.txt\n"
+            f"[global]\nfind-links = {course.wheels.as_uri()}\nno-index = true\nconstraint = {tmp_path}/none.txt\n"
             f"[install]\nuser = true\ntarget = {tmp_path}/target\nno-binary = :all:\n"
         )
         here = str(tmp_path)
@@ -102,12 +113,17 @@ class TestSettingsOfTheUser:
         theirs |= {"PIP_USER": "1", "PIP_TARGET": f"{here}/t", "PIP_PREFIX": f"{here}/p", "PIP_ROOT": f"{here}/r"}
         theirs |= {"PIP_REQUIRE_VIRTUALENV": "1", "PIP_PYTHON": "/usr/bin/python3", "PIP_NO_BINARY": ":all:"}
         theirs |= {"PIP_CONSTRAINT": f"{here}/none.txt", "PIP_DRY_RUN": "1", "PIP_LOG": f"{here}/none/log"}
-        theirs |= {"PIP_CONFIG_FILE": f"{here}/pip.conf", "PIP_NO_INDEX": "", "PIP_FIND_LINKS": ""}
+        theirs |= {"PIP_CONFIG_FILE": f"{here}/pip.conf", "PIP_NO_INDEX": "", "PIP_FIND_LINKS": "", "HOME": str(home)}
         before = listing(tmp_path)
         course.lose("torch", "demo")
         done = course.setup(**theirs)
         assert done.returncode == 0, done.stdout
-        assert listing(tmp_path) == before and set(course.installed()) >= WHOLE
+        shutil.rmtree(home / ".cache", ignore_errors=True)
+        # Hidden folders are what programs that pip asks for their version leave in a new home.
+        after = {
+            name: content for name, content in listing(tmp_path).items() if name in before or "/home/." not in name
+        }
+        assert after == before and not (home / ".local").exists() and set(course.installed()) >= WHOLE
 
     def test_a_file_that_pip_cannot_read_is_named(self, course, tmp_path):
         (tmp_path / "pip.conf").write_text("no section\n")
@@ -167,6 +183,19 @@ class TestInterrupted:
         done = course.setup()
         assert done.returncode == 0 and set(course.installed()) >= WHOLE, done.stdout
 
+    def test_a_full_disk_is_said_and_the_next_call_heals(self, course):
+        """First while it installs, then while it makes .venv; no file can grow beyond a few bytes."""
+        course.lose()
+        with disk_full_after(45):
+            done = course.setup()
+        assert done.returncode == 1 and "goes on where it stopped" in done.stdout.splitlines()[-1], done.stdout
+        done = course.setup()
+        assert done.returncode == 0 and set(course.installed()) >= WHOLE, done.stdout
+        shutil.rmtree(course.venv)
+        with disk_full_after(1000):
+            done = course.setup()
+        assert done.returncode == 1 and "could not make .venv" in done.stdout.splitlines()[-1], done.stdout
+
     def test_two_at_once_both_succeed_and_one_says_that_it_waits(self, tmp_path):
         course = SmallCourse(tmp_path)
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
@@ -181,6 +210,7 @@ class TestInterrupted:
 def test_a_wheelhouse_is_all_that_is_asked(course, tmp_path):
     """The user's index, whatever it is, is not asked."""
     course.lose("torch", "demo")
+    assert " " in str(course.wheels), "for pip, a space ends a path"
     elsewhere = {"PIP_NO_INDEX": "", "PIP_FIND_LINKS": str(tmp_path), "PIP_INDEX_URL": "http://127.0.0.1:9/simple"}
     done = course.setup("--wheelhouse", str(course.wheels), **elsewhere)
     assert done.returncode == 0 and "127.0.0.1:9" not in done.stdout, done.stdout
@@ -223,6 +253,20 @@ def test_every_make_hands_over_what_is_asked_for(make, words, said, tmp_path):
 
 
 @pytest.mark.parametrize("make", ["make", "bmake"])
+def test_every_make_takes_a_python_whose_path_has_a_space(make, tmp_path):
+    (tmp_path / "my python").symlink_to(sys.executable)
+    done = with_small_tools(make, ["extras", "NAME=ray", f"PYTHON={tmp_path}/my python"], tmp_path)
+    assert done.returncode == 0 and done.stdout.strip() == "['ray']", done.stdout
+
+
+@pytest.mark.parametrize("make", ["make", "bmake"])
+def test_every_make_starts_the_lab_whatever_the_learner_called_a_file(make, tmp_path):
+    (tmp_path / "random.py").write_text("raise SystemExit('somebody took the name of a module')")
+    done = with_small_tools(make, ["lab", "PORT=9000"], tmp_path)
+    assert done.returncode == 0 and done.stdout.strip().splitlines()[-1] == "tools.lab ['--port', '9000']", done.stdout
+
+
+@pytest.mark.parametrize("make", ["make", "bmake"])
 def test_every_make_asks_for_the_extras_name(make, tmp_path):
     done = with_small_tools(make, ["extras"], tmp_path)
     assert done.returncode != 0 and "Name one: make extras NAME=minari" in done.stdout and "[]" not in done.stdout
@@ -235,10 +279,10 @@ def with_small_tools(make: str, words: list[str], folder: Path) -> subprocess.Co
     shutil.copy(Path(__file__).parents[2] / "Makefile", folder)
     (folder / "tools").mkdir()
     (folder / "tools" / "setup.py").write_text("import sys; print(sys.argv[1:])")
-    for name in ("notebooks", "lock", "colab", "drift"):
-        (folder / "tools" / f"{name}.py").write_text(f"import sys; print('tools.{name}', sys.argv[1:])")
+    for name in ("notebooks", "lock", "colab", "drift", "lab"):
+        (folder / "tools" / f"{name}.py").write_text(f"import random, sys; print('tools.{name}', sys.argv[1:])")
     outside = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
-    words = [make, *words, f"PYTHON={sys.executable}", f"COURSE={sys.executable}"]
+    words = [make, f"PYTHON={sys.executable}", f"COURSE={sys.executable}", *words]
     return subprocess.run(words, cwd=folder, env=outside, **PIPES)
 
 

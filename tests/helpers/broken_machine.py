@@ -6,6 +6,7 @@ import importlib.metadata
 import os
 import random
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,6 +32,25 @@ def disk_full_after(size: int) -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@contextmanager
+def never_written_to(path: Path) -> Iterator[None]:
+    """A pipe: whoever reads it waits for ever. Here the wait is ended after a while, and then it is an error."""
+    os.mkfifo(path)
+    waited = []
+
+    def end() -> None:
+        waited.append(path)
+        os.close(os.open(path, os.O_RDWR | os.O_NONBLOCK))
+
+    timer = threading.Timer(10, end)
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+    assert not waited, f"{path.name} was read"
 
 
 @contextmanager

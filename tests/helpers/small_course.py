@@ -106,7 +106,7 @@ class SmallCourse:
 
     def environment(self, **more: str) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("PIP_", "PYTHON"))}
-        return {**kept, "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(self.wheels), **more}
+        return {**kept, "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": self.wheels.as_uri(), **more}
 
     def lose(self, *packages: str) -> None:
         """Leave .venv as a call does that was stopped before it had installed these."""

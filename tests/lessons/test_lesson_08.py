@@ -155,3 +155,14 @@ def test_learning_moves_actor_and_critic_and_reads_three_instruments(lesson):
 def test_the_two_tasks_share_batches_epochs_and_clipping(lesson):
     for name in ("batches", "epochs", "clip"):
         assert getattr(lesson["cartpole"], name) == getattr(lesson["pendulum"], name)
+
+
+def test_run_d_of_lesson_06s_lab_is_dead_as_the_lesson_says():
+    from course_utils import FaultLab, load_results
+
+    fault, log = FaultLab(load_results("06_sabotaged")["runs"]["sabotaged"]).runs["D"]
+    assert fault == "dead ReLUs"
+    assert {value for value in log["check/spread"] if value is not None} == {0.0}, "from its first point to its last"
+    assert min(value for value in log["train/gradient_norm"] if value is not None) > 0.5, "and gradients flow"
+    values = [value for value in log["train/q_value"] if value is not None]
+    assert values[-1] > 2 * values[0], "what a state is worth in the mean is still learned"

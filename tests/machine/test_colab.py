@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import types
 
+import jupytext
 import nbformat
 import pytest
 from claims import NOTEBOOKS, with_claims
@@ -61,15 +62,71 @@ tzdata @ https://example/tzdata-2026.3-py2.py3-none-any.whl
 class TestRecord:
     """The README, the doctor and lesson 00 say on which Colab the course was last run: what `make colab` noted."""
 
-    def test_it_is_of_the_list_that_the_tests_use_and_of_every_notebook(self):
+    def test_it_is_of_the_list_that_the_tests_use_and_of_notebooks_that_are_there(self):
         record = json.loads(colab.RECORD.read_text())
         assert (record["list"], record["torch"]) == (OURS.dated, OURS.pins["torch"]), "run `make colab`"
         assert record["python"].startswith(OURS.python + ".")
-        assert list(record["seconds"]) == [path.stem for path in NOTEBOOKS], "run `make colab`"
+        assert record["notebooks"] and record["notebooks"].keys() <= {path.stem for path in NOTEBOOKS}
 
     @pytest.mark.parametrize("place", ["README.md", "docs/contributing.md", "notebooks/00_start_here.ipynb"])
     def test_it_is_said_where_readers_look(self, place):
         assert json.dumps(notebooks.last_run_on_colab())[1:-1] in (ROOT / place).read_text()
+
+    ABOUT = {"list": "2026-01-02", "python": "3.13.0", "torch": "2.11.0"}
+    CARRIED = "its published list of 2026-01-02, Python 3.13.0 and torch 2.11.0 among it."
+
+    @pytest.mark.parametrize(
+        ("ran", "says"),
+        [
+            ({"01_a": "x", "02_b": "y", "03_c": "z"}, "All 3 notebooks {}"),
+            ({"01_a": "x", "02_b": "old", "03_c": "z"}, "All 3 notebooks {} It was an earlier edition of lesson 02."),
+            ({"01_a": "", "02_b": "old", "03_c": "z"}, "All 3 {} It was an earlier edition of lessons 01 and 02."),
+            (
+                {"01_a": None, "02_b": None, "03_c": None},
+                "All 3 notebooks {} It was an earlier edition of all of them.",
+            ),
+            ({"01_a": "x", "02_b": "y"}, "Of 3 notebooks 2 {} Not yet run there: lesson 03."),
+            ({"01_a": "x", "02_b": "y", "03_c": "z", "04_gone": "q"}, "All 3 notebooks {}"),
+        ],
+    )
+    def test_it_says_which_lessons_are_others_by_now_or_new(self, ran, says):
+        """A record of the time before editions were noted has none: None."""
+        found = {
+            stem: {"run": "2026-02-03"} | ({} if known is None else {"edition": known}) for stem, known in ran.items()
+        }
+        said = notebooks.words_on_colab({**self.ABOUT, "notebooks": found}, {"01_a": "x", "02_b": "y", "03_c": "z"})
+        start, end = says.replace("All 3 {", "All 3 notebooks {").split("{}")
+        assert said == f"{start}were last run with what Colab carries on 2026-02-03: {self.CARRIED}{end}"
+
+    def test_notebooks_that_ran_on_different_days_are_given_both(self):
+        found = {stem: {"run": day, "edition": "x"} for stem, day in [("01_a", "2026-02-03"), ("02_b", "2026-02-01")]}
+        said = notebooks.words_on_colab({**self.ABOUT, "notebooks": found}, {"01_a": "x", "02_b": "x"})
+        assert "between 2026-02-01 and 2026-02-03" in said
+
+    def test_what_ran_is_noted_with_its_edition_and_another_list_forgets_all(self, monkeypatch, tmp_path):
+        monkeypatch.setattr(colab, "RECORD", tmp_path / "colab.json")
+        before = {"01_a": {"run": "2026-02-03", "seconds": 1.0, "edition": "x"}, "02_b": {"run": "2026-02-03"}}
+        colab.RECORD.write_text(json.dumps({**self.ABOUT, "notebooks": before}))
+        carried = colab.Carried({"torch": "2.11.0"}, "3.13", "2026-01-02")
+        runs = [colab.Run("02_b", 2.0, "y", error="broken"), colab.Run("03_c", 3.0, "z")]
+        colab.note(runs, "3.13.0", carried)
+        noted = json.loads(colab.RECORD.read_text())
+        assert noted.pop("notebooks") | {"03_c": 0} == {"01_a": before["01_a"], "03_c": 0} and noted == self.ABOUT
+        found = json.loads(colab.RECORD.read_text())["notebooks"]["03_c"]
+        assert (found["seconds"], found["edition"]) == (3.0, "z") and found["run"].count("-") == 2
+        colab.note(runs, "3.14.0", carried)
+        assert list(json.loads(colab.RECORD.read_text())["notebooks"]) == ["03_c"]
+
+    @pytest.mark.parametrize("lesson", notebooks.lessons(), ids=lambda path: path.stem)
+    def test_a_lesson_and_what_is_built_of_it_are_one_edition(self, lesson):
+        of_lesson = notebooks.edition(jupytext.read(lesson, fmt="py:percent"))
+        built = notebooks.generate(lesson)
+        assert notebooks.edition(built) == of_lesson
+        text = next(cell for cell in built.cells if cell.cell_type == "markdown")
+        text.source += "more words"
+        assert notebooks.edition(built) == of_lesson
+        built.cells[-1] = nbformat.v4.new_code_cell("changed = 1")
+        assert notebooks.edition(built) != of_lesson
 
     def test_the_doctor_says_it_on_colab(self, monkeypatch):
         from course_utils.machine import doctor

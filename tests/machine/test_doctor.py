@@ -86,6 +86,14 @@ def test_a_file_that_hides_a_library_is_the_one_thing_said(monkeypatch, tmp_path
     assert f'mv "{tmp_path / name}" "{tmp_path}/my_{name}"' in done.stdout
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="no folder that is in use can be deleted there")
+def test_a_folder_that_was_deleted_is_the_one_thing_said(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    tmp_path.rmdir()
+    [finding] = doctor.diagnose().findings
+    assert finding.status == "problem" and "no longer there" in finding.text and finding.fix.startswith("cd ")
+
+
 def test_a_folder_that_cannot_be_written_is_said(monkeypatch):
     monkeypatch.setattr(doctor.os, "access", lambda path, mode: False)
     finding = doctor.check_disk()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import hashlib
 import re
 import shutil
 import socket
@@ -11,6 +12,7 @@ import sys
 import tomllib
 import types
 import venv
+from pathlib import Path
 
 import pytest
 import yaml
@@ -236,20 +238,41 @@ def test_settings_of_tools_do_not_make_it_install_again(monkeypatch):
 
 
 def test_packages_whose_files_did_not_all_arrive_are_installed_again(tmp_path):
-    """Runs the repair on a folder with a whole package, one without its RECORD, and one that lacks a file."""
+    """Runs the repair on a whole package, one without its RECORD, one that lacks a file, and one with an empty one."""
     venv.create(tmp_path / "venv")
     site = next((tmp_path / "venv").glob("[Ll]ib/**/site-packages"))
     (site / "old.egg-info").mkdir()  # pip leaves none, so it is somebody else's
-    for name in ("whole", "norecord", "lacking"):
+    for name in ("whole", "norecord", "lacking", "emptied"):
         info = site / f"{name}-1.0.dist-info"
         info.mkdir()
         (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
         if name != "norecord":
-            (info / "RECORD").write_text(f"{name}.py,,\n{name}.pyc,,\n")
-        if name == "whole":
-            (site / "whole.py").write_text("")
+            (info / "RECORD").write_text(f"{name}.py,,4\n{name}.pyc,,\n{name}-1.0.dist-info/RECORD,,\n")
+    (site / "whole.py").write_text("1+1\n")
+    (site / "emptied.py").touch()
     python = tmp_path / "venv" / ("Scripts" if sys.platform == "win32" else "bin") / "python"
     command = [python, "-I", "-c", setup.FORGET_BROKEN]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert sorted(done.stdout.split("\n")) == ["", "completing lacking", "completing norecord"]
+    assert sorted(done.stdout.split("\n")) == [
+        "",
+        *(f"completing {name}" for name in ("emptied", "lacking", "norecord")),
+    ]
     assert sorted(path.name for path in site.glob("*-info")) == ["old.egg-info", "whole-1.0.dist-info"]
+
+
+def test_a_wheel_of_torch_that_is_not_whole_is_fetched_again(monkeypatch, tmp_path):
+    """In a folder of wheels that was copied, too: pip would take it for what it was asked to fetch."""
+    digest, fetched = hashlib.sha256(b"whole").hexdigest(), []
+    monkeypatch.setattr(setup, "read", lambda name: f"torch==1.0 \\\n    --hash=sha256:{digest}\n".encode())
+
+    def download(*words):
+        fetched.append(words)
+        (Path(words[words.index("--dest") + 1]) / "torch-1.0-py3-none-any.whl").write_bytes(b"whole")
+
+    monkeypatch.setattr(setup, "pip", download)
+    wheel = tmp_path / "torch-1.0-py3-none-any.whl"
+    wheel.write_bytes(b"who")
+    for _ in range(2):
+        setup.download_torch(str(tmp_path))
+        assert [path.name for path in tmp_path.iterdir()] == [wheel.name] and wheel.read_bytes() == b"whole"
+        assert len(fetched) == 1

@@ -13,6 +13,7 @@ import pytest
 from conftest import ROOT
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
+from small_course import make_source, make_wheel
 from test_doctor import versions
 
 from course_utils import install_missing
@@ -294,10 +295,24 @@ class TestPip:
         assert install.megabytes([planned._replace(url="http://127.0.0.1:9/x.whl")]) is None
 
     def test_only_wheels_are_taken(self, monkeypatch, tmp_path):
-        (tmp_path / "newcomer-1.0.tar.gz").write_bytes(b"its setup.py would run here")
+        """The code of a source distribution would run here and now, only to learn what it needs."""
+        trace = tmp_path / "the code ran"
+        make_source(tmp_path, "newcomer", "1.0", trace)
         self.offline(monkeypatch, tmp_path)
         with pytest.raises(install.CannotSetUp, match="newcomer"):
             install.plan(["newcomer"], {})
+        assert not trace.exists()
+
+    def test_what_was_named_is_installed_and_nothing_else(self, monkeypatch, tmp_path):
+        """Even if, since pip was asked what it would fetch, a package has come to need another one."""
+        for name in ("newcomer", "demo"):
+            make_wheel(tmp_path / "links", name, "1.0")  # it needs demo
+        self.offline(monkeypatch, tmp_path / "links")
+        monkeypatch.delenv("PIP_DRY_RUN")
+        monkeypatch.setenv("PIP_TARGET", str(tmp_path / "target"))
+        monkeypatch.setattr(install, "plan", lambda wanted, stay: [install.Download("newcomer", "1.0", "")])
+        install.install({"newcomer": {"newcomer"}})
+        assert [path.name for path in (tmp_path / "target").glob("*.py")] == ["newcomer.py"]
 
     def test_no_pip(self, monkeypatch):
         done = types.SimpleNamespace(returncode=1, stdout="", stderr="/usr/bin/python: No module named pip\n")

@@ -9,8 +9,13 @@ import pytest
 from course_utils.machine import trial
 
 
-def test_it_passes_here():
+def test_it_passes_here_whatever_lies_beside(monkeypatch, tmp_path):
+    """A learner's own file in the folder counts where this process would find it first, and not else."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "random.py").write_text("raise ImportError('somebody took the name of a module')\n")
     assert trial.trial_problem() == ""
+    monkeypatch.setattr(sys, "path", ["", *sys.path])
+    assert "took the name of a module" in trial.trial_problem()
 
 
 @pytest.mark.parametrize(

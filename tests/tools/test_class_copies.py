@@ -5,16 +5,14 @@ That the copies run is shown in test_colab.py, on a machine like those of a clas
 
 from __future__ import annotations
 
-import os
 import subprocess
 import zipfile
 
 import nbformat
 import pytest
 from conftest import ROOT
-from lab_process import environment_of_a_newcomer, fresh_copy
 
-from tools import copies
+from tools import copies, setup, wheelhouse
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
@@ -63,22 +61,21 @@ def test_answers_are_open(tmp_path):
 
 
 @pytest.mark.slow
-def test_from_a_wheelhouse_the_course_installs_without_a_network(tmp_path):
-    wheels = tmp_path / "wheels"
-    python = ROOT / ".venv" / "bin" / "python"
-    subprocess.run([python, "-m", "tools.wheelhouse", wheels], cwd=ROOT, check=True, timeout=900)
-    clone = fresh_copy(tmp_path / "course")
-    refusing = {"PIP_CONFIG_FILE": os.devnull, "PIP_INDEX_URL": "http://127.0.0.1:9/simple", "PIP_FIND_LINKS": ""}
-    env = {**environment_of_a_newcomer(tmp_path), **refusing, "PIP_NO_CACHE_DIR": "1"}
-    alone = subprocess.run(
-        ["make", "setup"], cwd=clone, env={**env, "PIP_RETRIES": "0"}, capture_output=True, text=True
-    )
-    assert alone.returncode != 0, "the refusing index does not refuse: this test would prove nothing"
-    done = subprocess.run(
-        ["make", "setup", f"WHEELHOUSE={wheels}"], cwd=clone, env=env, capture_output=True, text=True, timeout=900
-    )
-    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
-    assert "No broken requirements found" in done.stdout
+def test_a_wheelhouse_holds_all_that_is_pinned(monkeypatch, tmp_path):
+    """Pip takes every wheel out of it by its hash, and nothing that is not there, with nobody else to ask.
+
+    That `make setup` asks nobody else is shown in test_fault_setup.py.
+    """
+    wheelhouse.collect(tmp_path)
+    monkeypatch.setattr(setup, "WHEELHOUSE", {})
+    setup.use_wheelhouse(str(tmp_path))
+    names = ["requirements/torch.txt", *setup.pin_files()]
+    pins = [word for name in names for word in ("-r", name)]
+    words = ["install", "--quiet", "--dry-run", "--ignore-installed", "--no-deps", "--require-hashes", *pins]
+    setup.pip(*words)
+    next(tmp_path.glob("numpy-*.whl")).unlink()
+    with pytest.raises(setup.CannotInstall):
+        setup.pip(*words)
 
 
 def test_a_folder_without_wheels_is_refused_with_the_fix(tmp_path):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from broken_machine import NOBODY, disk_full_after, rights_of_nobody
+from broken_machine import NOBODY, disk_full_after, never_written_to, rights_of_nobody
 
 from tools import workcopy
 
@@ -147,6 +147,13 @@ def test_a_broken_record_is_set_aside_and_no_copy_is_overwritten(place, broken):
     assert len(list(place.work.glob(f"{workcopy.RECORD}.broken-*"))) == 1
     assert first_cell(place.copy).source == "mine"
     assert json.loads((place.work / workcopy.RECORD).read_text())
+
+
+def test_a_pipe_in_the_place_of_the_record_holds_nobody_up(place):
+    place.work.mkdir()
+    with never_written_to(place.work / workcopy.RECORD):
+        assert place("one")[0].startswith("could not be read and was set aside")
+    assert first_cell(place.copy).source == "one"
 
 
 def test_a_missing_record_does_not_make_touched_copies_untouched(place):

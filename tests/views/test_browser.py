@@ -67,6 +67,16 @@ LIVE = """with LivePlot(threshold=475, total=3_000) as live:
     for step in range(1, 61):
         time.sleep(0.02)
         live.add(50 * step, score=8 * step)"""
+MANY = """from tensordict import TensorDict
+
+many = TensorDictReplayBuffer(storage=LazyTensorStorage(50), batch_size=8)
+many.extend(TensorDict({"action": torch.rand(50, 30), "next": {"reward": torch.rand(50, 1)}}, [50]))
+ReplayLens(many)"""
+TIMELINE = """from course_utils.views.timeline import Moment, timeline
+
+turn = "collect store sample loss backward step sample loss backward step".split()
+moments = [Moment(kind, kind) for kind in turn * 3]
+timeline([*moments, Moment("target", "target", "wrong")], ["Nobody calls `zero_grad`."], ["zero_grad", "shutdown"])"""
 CELLS = [
     SETUP,
     "show(data)",
@@ -79,6 +89,8 @@ CELLS = [
     FAULT_LAB,
     BOARD,
     LIVE,
+    MANY,
+    TIMELINE,
 ]
 
 
@@ -174,10 +186,39 @@ def test_the_scrubber_steps_and_plays_all_episodes_together(views):
 
 def test_the_lens_shows_another_quantity_and_draws_again(views):
     output = live(views, "ReplayLens(buffer)")
-    names = output.locator("select").first.locator("option").all_inner_texts()
-    assert len(names) >= 3
-    changes(lambda: alts(output), lambda: output.locator("select").first.select_option(names[1]))
-    changes(lambda: output.inner_text(), lambda: output.locator("button").first.click())
+    changes(lambda: alts(output), lambda: output.get_by_role("button", name="done", exact=True).click())
+    changes(lambda: output.inner_text(), lambda: output.get_by_role("button", name="Draw again").click())
+
+
+def test_the_lens_is_used_from_the_keyboard(views):
+    output = live(views, "ReplayLens(buffer)")
+    output.get_by_role("button", name="age", exact=True).focus()
+    for name in ("done", "action"):
+        views.page.keyboard.press("Tab")
+        views.page.keyboard.press("Space")
+        expect(output.locator(f"img[alt^='Shares of frames by {name}.']")).to_be_visible()
+    output.get_by_role("button", name="Draw again").focus()
+    changes(lambda: output.inner_text(), lambda: views.page.keyboard.press("Space"))
+    expect(output.locator("img[alt^='Shares of frames by action.']")).to_be_visible()
+
+
+def test_many_quantities_are_gone_through_with_the_arrow_keys(views):
+    output = live(views, "ReplayLens(many)")
+    slider = output.locator(".widget-slider").first
+    press(slider, "ArrowRight", 2)
+    expect(output.locator("img[alt^='Shares of frames by action[1].']")).to_be_visible()
+    press(slider, "ArrowUp")
+    expect(output.locator("img[alt^='Shares of frames by action[2].']")).to_be_visible()
+    press(slider, "ArrowLeft")
+    expect(output.locator("img[alt^='Shares of frames by action[1].']")).to_be_visible()
+
+
+def test_the_scrubbers_speed_is_chosen_from_the_keyboard(views):
+    output = live(views, "EpisodeScrubber(\n")
+    half = output.get_by_role("button", name="half", exact=True)
+    half.focus()
+    views.page.keyboard.press("Space")
+    expect(half).to_have_class(re.compile("mod-active"))
 
 
 def test_sliders_redraw_the_figure(views):
@@ -197,7 +238,10 @@ def test_the_lab_wants_a_prediction_before_it_shows_anything(views):
     reveal.click()
     expect(output).to_contain_text("A surprise: you expected 8 to 10, and with no memory 4 of 10 were solved.")
     expect(output.locator("img[alt*='no memory: 4 of 10 solved']")).to_be_visible()
-    output.locator("select").select_option("no target")
+    output.get_by_role("button", name="no memory").focus()
+    views.page.keyboard.press("Tab")
+    views.page.keyboard.press("Space")
+    expect(output.get_by_role("button", name="no target")).to_have_class(re.compile("mod-active"))
     expect(reveal).to_be_disabled()
     expect(output.locator("img[alt*='no memory']")).to_have_count(0)
 
@@ -251,10 +295,33 @@ def test_a_live_plot_leaves_its_last_picture(views):
     expect(output).to_contain_text("3,000 of at most 3,000 frames")
 
 
+def test_a_timeline_says_in_words_what_it_shows(views):
+    output = views.output("timeline([")
+    expect(output.get_by_role("table", name="What the loop did, turn by turn")).to_be_visible()
+    expect(output.get_by_role("row", name=re.compile("^turns? 1"))).to_contain_text("zero_grad is missing")
+    expect(output).to_contain_text("wrong: target")
+    expect(output.get_by_role("rowheader", name="end")).to_be_visible()
+    expect(output.get_by_role("listitem")).to_have_text("Nobody calls zero_grad.")
+
+
+def test_no_view_has_a_list_to_choose_from(views):
+    """JupyterLab would take its arrow keys, and a letter typed on it would cut or insert a cell."""
+    assert views.page.locator(".jp-OutputArea select").count() == 0
+
+
 @pytest.mark.parametrize("theme", ["Light", "Dark"])
 def test_every_view_can_be_read_in_both_themes(views, theme):
     views.use_theme(theme)
-    for marker in ("show(data)", 'data.exclude("action")', "EpisodeScrubber(\n", "FaultLab(", "Board(lambda"):
+    for marker in (
+        "show(data)",
+        'data.exclude("action")',
+        "EpisodeScrubber(\n",
+        "ReplayLens(buffer)",
+        "BreakItLab({",
+        "FaultLab(",
+        "timeline([",
+        "Board(lambda",
+    ):
         assert contrast_violations(views.page, views.output(marker)) == []
 
 

@@ -176,6 +176,9 @@ def rollouts(draw) -> TensorDict:
     if draw(st.booleans()):
         agents = draw(st.integers(1, 3))
         group = torch.stack([TensorDict({"action": torch.arange(steps) + n}, [steps]) for n in range(agents)], 1)
+        if draw(st.booleans()):  # PettingZoo's: who acts
+            acts = draw(st.lists(st.booleans(), min_size=steps * agents, max_size=steps * agents))
+            group["mask"] = torch.tensor(acts).reshape(steps, agents)
         data["agents"] = group
     return data
 
@@ -186,7 +189,11 @@ def test_no_rollout_raises_and_every_number_shown_is_the_datas(data):
     before = data.clone()
     scrubber = EpisodeScrubber(data, pictures(len(data) + 1))
     track = scrubber.tracks["episode"]
+    acts = data.get(("agents", "mask"), None)
     for step in range(len(data)):
+        if acts is not None:
+            waiting = re.findall(r"agents (\d+) does not act", scrubber.describe("episode", step))
+            assert [int(agent) for agent in waiting] == torch.where(~acts[step])[0].tolist()
         said = scrubber.describe("episode", step)
         flat = data["action"][step].reshape(-1)
         root = next(part for part in track.parts if part.label in ("", "action") or not part.label.startswith("agents"))

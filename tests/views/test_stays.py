@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import re
 import sys
 import time
 import urllib.request
@@ -33,6 +34,32 @@ SLIDERS = """def gauge(n=3):
 sliders(gauge, n=(1, 9))"""
 LAB = """runs = {"0": {"test_return": 500.0, "frames": 1_000, "curve": [[256, 9.0], [1_000, 50.0]]}}
 BreakItLab({"whole": runs, "broken": runs}, 475)"""
+
+OTHERS = {
+    "show(data)": "show(data)",
+    "flow(": """from tensordict.nn import TensorDictModule
+
+flow(TensorDictModule(torch.nn.Linear(4, 2), ["observation"], ["action"]), data)""",
+    "ReplayLens(": """from torchrl.data import LazyTensorStorage, TensorDictReplayBuffer
+
+buffer = TensorDictReplayBuffer(storage=LazyTensorStorage(150), batch_size=32)
+buffer.extend(data)
+ReplayLens(buffer, draws=100)""",
+    "FaultLab(": 'FaultLab(load_results("06_sabotaged")["runs"]["sabotaged"])',
+    "LivePlot(": """with LivePlot() as live:
+    for step in range(50):
+        live.add(step, score=step)""",
+    "timeline(": """from course_utils.views.timeline import Moment, timeline
+
+timeline([Moment("collect", "collect"), Moment("store", "store")], missing=["sample"])""",
+    "show_video(": "show_video(episode)",
+    "learning_curves(": 'learning_curves({"a": [([0, 1], [0.0, 1.0])]})',
+}
+OTHERS_SETUP = """import torch
+from torchrl.envs import GymEnv
+from course_utils import FaultLab, LivePlot, ReplayLens, flow, learning_curves, load_results, show, show_video
+
+data = GymEnv("CartPole-v1").rollout(20)"""
 
 
 class Shell:
@@ -182,6 +209,47 @@ def test_five_runs_of_a_cell_take_the_memory_of_one():
     finally:
         client.stop_channels()
         manager.shutdown_kernel(now=True)
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    """A notebook with every view, run and saved by a program that knows of no widget's state."""
+    from nbclient import NotebookClient
+
+    sources = [SETUP, OTHERS_SETUP, SCRUBBER, SLIDERS, LAB, *OTHERS.values()]
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources])
+    NotebookClient(notebook, timeout=300, kernel_name="python3", store_widget_state=False).execute()
+    path = tmp_path_factory.mktemp("saved") / "views.ipynb"
+    nbformat.write(notebook, path)
+    return nbformat.read(path, as_version=4)
+
+
+@pytest.mark.slow
+class TestSavedWithoutTheStateOfItsWidgets:
+    """What VS Code, Colab, GitHub and nbviewer have to go by: they choose one form of each output, and know no CSS of
+    JupyterLab's. None of them runs here; what each form holds can be read from the file.
+    """
+
+    @pytest.mark.parametrize("marker", ["EpisodeScrubber(e", "sliders(g", "BreakItLab({", *OTHERS])
+    def test_every_view_has_a_form_of_its_own_in_the_file(self, saved, marker):
+        (cell,) = [cell for cell in saved.cells if marker in cell.source]
+        shown = [output.data for output in cell.outputs if "data" in output]
+        stills = [data for data in shown if "text/html" in data]
+        (still,) = stills
+        assert re.search(r"<(img|video|table|details|figure|p)\b", still["text/html"]) and still["text/plain"].strip()
+        assert "<script" not in still["text/html"] and not re.search(r'src="(?!data:)', still["text/html"])
+        assert not saved.metadata.get("widgets")
+
+    def test_a_widget_that_cannot_be_shown_says_nothing_below_the_form_that_is(self, saved):
+        found = 0
+        for cell in saved.cells:
+            shown = [output.data for output in cell.outputs if "data" in output]
+            for place, data in enumerate(shown):
+                if WIDGET in data:
+                    found += 1
+                    assert set(data) == {WIDGET, "text/plain"} and data["text/plain"] == ""
+                    assert STILL in shown[place - 1]["text/html"] and place > 0
+        assert found == 5
 
 
 @pytest.fixture(scope="module")

@@ -35,7 +35,7 @@ def test_a_missing_end_gets_a_row_of_its_own_and_a_missing_beginning_too():
 
 def test_what_is_wrong_is_marked_in_words_and_not_by_colour_alone():
     view = timeline([Moment("collect", "collect 3"), Moment("target", "target", "wrong")])
-    assert "!target!" in view.text and "✘" in view.html
+    assert "!target!" in view.text and "✘</span> wrong: target" in view.html
 
 
 def test_many_turns_are_cut_and_the_last_is_shown():

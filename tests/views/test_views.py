@@ -59,6 +59,14 @@ class TestLivePlot:
             plot.series.setdefault("loss", []).append((x, x % 7))
         assert len(self.points(plot)[0]) <= curves.MAX_POINTS + 1
 
+    def test_what_is_not_drawn_is_said_in_picture_and_text(self):
+        plot = LivePlot()
+        for x in range(401):
+            assert "stretches" not in plot.view().html + plot.view().text
+            plot.add(x, loss=x % 7)
+        assert "Drawn: lowest and highest of 200 stretches." in plot.view().text
+        assert "drawn: lowest and highest of 200 stretches" in curves.curves_svg(plot.series, "x", "y")
+
     def test_it_redraws_at_most_ten_times_a_second_and_leaves_the_end(self, monkeypatch):
         drawn = []
 
