@@ -59,7 +59,7 @@ answers: setup-dev  ## notebooks with their solutions open into build/answers; a
 wheel: setup  ## the course as one file, to put beside a notebook on Colab
 	@$(COURSE) -m tools.wheel
 
-extras: python  ## install what single lessons use besides (NAME=minari, or ray, rllib, sb3, tuning)
+extras: python  ## install what single lessons use besides (NAME=minari, or multiagent, ray, rllib, sb3, tuning)
 	@test -n "$(NAME)" || { echo "Name one: make extras NAME=minari" >&2; exit 1; }
 	@"$(PYTHON)" -I tools/setup.py $(NAME)
 
@@ -89,7 +89,7 @@ lowest: setup-dev  ## run the lessons with the lowest releases that pyproject.to
 	@$(COURSE) -m tools.drift lowest
 
 setup-dev: python  # with the extras of lessons and benchmark, so that their tests have all of it
-	@"$(PYTHON)" -I tools/setup.py dev minari ray rllib sb3 tuning
+	@"$(PYTHON)" -I tools/setup.py dev minari multiagent ray rllib sb3 tuning
 
 python:
 	@command -v "$(PYTHON)" > /dev/null || { echo "$(PYTHON) was not found. Install Python 3.11, or name yours: make lab PYTHON=/path/to/python" >&2; exit 1; }

@@ -13,6 +13,7 @@ os.environ.setdefault("RL_LOGGING_LEVEL", "WARNING")
 os.environ.setdefault("SDL_AUDIODRIVER", "dummy")
 
 _HOME = {
+    "Board": "views.board",
     "BreakItLab": "views.break_it_lab",
     "Episode": "views.video",
     "EpisodeScrubber": "views.episode_scrubber",

@@ -1096,12 +1096,6 @@ check("14.6", study)
 # study(real_looks, ranges, search_seeds, fresh_seeds, 200)
 # ```
 #
-# ## What we left out
-#
-# This was the last of the lessons on tools and craft. TorchRL has more than fits into a course: hindsight replay, curiosity,
-# transformers that decide, tree search, simulators of robots. [What we left out, and where to read
-# on](../docs/left_out.md) says in a paragraph each what it is good for, and what it is called there.
-#
 # ## What you can do now
 # You can search the settings of an agent with a budget, stop what falls behind, go on after an interruption, read a
 # study's plots with the doubt they deserve, report a tuned score that is true, and weigh it against its cost.
@@ -1111,4 +1105,4 @@ check("14.6", study)
 # (they know one number only), with `directions=["maximize", "minimize"]`, and Optuna searches the front itself.
 # Or take the recipe of a lesson of your choice: what would you tune first, on how many seeds, and who is the judge?
 #
-# Back to the [map of the course](00_start_here.ipynb).
+# Next: [{{next title}}]({{next file}}).

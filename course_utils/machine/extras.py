@@ -9,6 +9,7 @@ from pathlib import Path
 # Modules that are there where the extra is.
 EXTRAS = {
     "minari": ("minari",),
+    "multiagent": ("pettingzoo",),
     "ray": ("ray",),
     "rllib": ("ray", "tree"),
     "sb3": ("stable_baselines3",),

@@ -22,6 +22,7 @@ class TestGroups:
             "ablations",
             "control",
             "sabotaged",
+            "selfplay",
             "staleness",
         }
         assert {"peers", "time"} <= {name for name, group in groups().items() if group.pinned}

@@ -125,6 +125,21 @@ CLAIMS = {
         assert min(won) > 30, "no stored winner has few updates"
         assert front.sum() >= 1 and reached[front].max() == claim, "the best is on the front, whatever it costs"
     """,
+    "15_many_agents": """
+        held = [all_held(play(policy, 300, exam_seed)) for policy in (untrained, *(t.actor for t in teams.values()))]
+        assert held[0] < 0.1 and min(held[1:]) >= 0.8, "both teams hold all three posts"
+        shared_roles, own_roles = (at_posts(play(t.actor, 300, exam_seed)).float().mean(0) for t in teams.values())
+        assert shared_roles.min() > 0.15 and shared_roles.max() < 0.55, "one policy: each rover at each post"
+        assert own_roles.min() < 0.05, "own policies: there are posts to which a rover never goes"
+        stubborn_mate = broken["takes the top post"]
+        assert stubborn_mate[0][0] > stubborn_mate[1][0] + 0.1, "one policy makes up for a stubborn mate more often"
+        assert max(held for held, _ in broken["stands still"] + broken["acts at random"]) < 0.3, "they need three"
+        assert broken["is blind"][0][0] < 0.2, "blindness costs one policy everything"
+        assert abs(agreement) < 0.8, "advantages of shuffled frames are others"
+        means = {name: np.mean([one["held"] for one in runs.values()]) for name, runs in measured.items()}
+        assert min(means["as in the lesson"], means["critic sees one"], means["own policies"]) > 0.8
+        assert max(means["own rewards"], means["blind"]) < 0.2 and means["blind, own policies"] > 0.6
+    """,
 }
 
 

@@ -21,7 +21,7 @@ import torch
 from torchrl.data import Categorical, LazyTensorStorage, TensorDictReplayBuffer
 from torchrl.envs import GymEnv
 from torchrl.modules import MLP, QValueActor
-from course_utils import BreakItLab, EpisodeScrubber, FaultLab, LivePlot, ReplayLens
+from course_utils import Board, BreakItLab, EpisodeScrubber, FaultLab, LivePlot, ReplayLens
 from course_utils import flow, load_results, record_episode, show, show_figure, sliders
 
 torch.manual_seed(0)
@@ -62,6 +62,7 @@ def run_one(name, watch):
 
 BreakItLab({"the recipe": runs(10), "no memory": runs(4), "no target": runs(9)}, 475, run_one)"""
 FAULT_LAB = 'FaultLab(load_results("06_sabotaged")["runs"]["sabotaged"])'
+BOARD = "Board(lambda board, mask: torch.linspace(0.5, -0.5, 9))"
 LIVE = """with LivePlot(threshold=475, total=3_000) as live:
     for step in range(1, 61):
         time.sleep(0.02)
@@ -86,6 +87,7 @@ CELLS = [
     SLIDERS,
     LAB,
     FAULT_LAB,
+    BOARD,
     LIVE,
     MANY,
     TIMELINE,
@@ -267,6 +269,25 @@ def test_a_run_is_diagnosed_from_the_keyboard(views):
     expect(output.locator("[role=status]")).to_contain_text(re.compile(r"^(Right: |Not nothing is wrong, but )"))
 
 
+def test_a_board_is_played_on_from_the_keyboard(views):
+    output = live(views, "Board(lambda")
+    status = output.get_by_role("status")
+    expect(status).to_have_text("Your turn, with X.")
+    output.get_by_role("button", name="row 2, column 2: free").focus()
+    views.page.keyboard.press("Enter")
+    expect(status).to_have_text(
+        "You: X at row 2, column 2. The agent: O at row 1, column 1. Your turn, with X.", timeout=10_000
+    )
+    expect(output.locator("button[title='row 1, column 1: O']")).to_have_text("O")
+    expect(output.locator("button:focus")).to_have_text("X")  # who plays by keyboard stays where they are
+    output.get_by_text("show what the agent thinks").click()
+    expect(output.get_by_role("button", name="-0.50")).to_have_attribute("title", "row 3, column 3: free, -0.50")
+    output.get_by_role("button", name="-0.50").click()
+    expect(status).to_contain_text("The agent: O at row 1, column 2.")
+    output.get_by_role("button", name="the agent begins").click()
+    expect(status).to_have_text("The agent: X at row 1, column 1. Your turn, with O.")
+
+
 def test_a_live_plot_leaves_its_last_picture(views):
     output = views.output("with LivePlot")
     expect(output.locator("img")).to_have_count(1)
@@ -299,6 +320,7 @@ def test_every_view_can_be_read_in_both_themes(views, theme):
         "BreakItLab({",
         "FaultLab(",
         "timeline([",
+        "Board(lambda",
     ):
         assert contrast_violations(views.page, views.output(marker)) == []
 
