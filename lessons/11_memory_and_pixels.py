@@ -19,12 +19,12 @@
 # A photograph of a pole on a cart: it leans a little to the right. Should the cart move? If the
 # pole is falling to the right, yes; if it is just coming back up, no. The photograph does not say.
 #
-# So far an observation held all that a good action needs. Where it does not, one speaks
-# of **partial observability**, and there are two remedies: a network that *remembers*, or an
-# observation that holds *several looks*. This lesson tries the first on CartPole without velocities,
-# and the second on a small game of pixels. The algorithm is the DQN of lesson 07 throughout: an
-# algorithm is a loss plus parts that can be swapped, and here the network and the transforms are
-# swapped.
+# So far an observation held all that a good action needs. Where it does not, one speaks of
+# **partial observability**, and there are two remedies: a network that *remembers*, or an observation
+# that holds *several looks*. This lesson tries the first on CartPole without velocities, and the
+# second on a small game of pixels. The algorithm is the DQN of lesson 07, up to the last section,
+# which uses a policy gradient: an algorithm is a loss plus parts that can be swapped, and here the
+# network and the transforms are swapped.
 #
 # The rules, written down before the run:
 #
@@ -75,8 +75,9 @@ check("11.1", hide_velocities)
 
 # %% [markdown]
 # A transform can do that for every step: `UnaryTransform` applies a function to one entry and writes
-# another. The agent will read `seen`; the whole truth stays under `observation`, for us alone. The rest
-# is the environment of lesson 07, and `parts` are further transforms that an agent may need.
+# another. The agent will read `seen`; the whole truth stays under `observation`, for us alone. The
+# rest is the environment of lesson 07, and `parts()` makes the further transforms that an agent may
+# need; the default, `list`, makes an empty list.
 
 # %%
 import gymnasium as gym
@@ -404,9 +405,10 @@ for row, starts in zip(sizes, rollout["is_init"].squeeze(-1), strict=True):
 # is the first step of an episode, where it is zero. From there it fills.
 #
 # ### Exercise 11.2: forget at the start  (4 min)
-# This is what `GRUModule` does with `is_init` at every single step. Write `at_the_start(memory, is_init)`: `memory` has shape
-# `[batch, layers, hidden]`, `is_init` has shape `[batch, 1]` and is boolean. Return the memory to go on
-# with: zeros for those copies that are on the first step of an episode, unchanged for all others.
+# This is what `GRUModule` does with `is_init` while it plays, step by step (recurrent mode off).
+# Write `at_the_start(memory, is_init)`: `memory` has shape `[batch, layers, hidden]`, `is_init` has
+# shape `[batch, 1]` and is boolean. Return the memory to go on with: zeros for those copies that are
+# on the first step of an episode, unchanged for all others.
 # <details><summary>Hint</summary>A flag of shape <code>[batch, 1, 1]</code> fits a memory of shape
 # <code>[batch, layers, hidden]</code>: <code>unsqueeze(-1)</code>.</details>
 
@@ -484,9 +486,11 @@ print(f"next, cut where now is cut:  {mismatch(rollout['next'], rollout['is_init
 # The first and the last line are zero, up to rounding; the middle one is the leak.
 #
 # ## Into the memory as sequences  (about 34 min to here)
-# A loss reads each sequence twice: the present observations, and the next ones. Cut the next sequence where
-# the present one is cut, or the memory leaks from one episode into the other. (There the module goes on from
-# the stored `next` memory, which is the one that has seen the new episode's first observation.)
+# A loss reads each sequence twice: the present observations, and the next ones. Cut the next sequence
+# where the present one is cut, or the memory leaks from one episode into the other. (In recurrent
+# mode `is_init` does not set the memory to zero, it only cuts: there the module goes on from the
+# memory that is *stored* at that step. Of the present steps that is zero; of the next ones it is the
+# stored `next` memory, which has seen the new episode's first observation.)
 
 
 # %%
@@ -1032,7 +1036,9 @@ show_figure(figure, "Caught of the balls with drift -2, -1, 0, 1, 2: " + "; ".jo
 print("Caught of the balls with drift -2, -1, 0, 1, 2:", *facts, sep="\n")
 
 # %% [markdown]
-# A ball without drift lands below where it is seen: one look can be enough for it. The others need more.
+# A ball without drift lands below where it is seen: one look can be enough for it. (Two looks may
+# even do a little worse on such balls: nothing promises that a network with more inputs learns the
+# easy case as well.) The others need more.
 #
 # Does the agent with two looks use the frame before? The test is that of the wiped memory: a module in front of
 # it shows the present frame twice. Same weights, same games. Predict.
@@ -1250,7 +1256,8 @@ for row in range(4):
 #    `step, now = env.step_and_maybe_reset(now.set("action", action))` begins a new episode only where one is over.
 # 2. **Returns.** What an action brought is the sum of the rewards from its step to the end of *its* episode, without
 #    a discount.
-# 3. **Mask.** The last episode of a copy may be cut off, and nobody knows its return. Leave its steps out.
+# 3. **Mask.** The last episode of a copy may be cut off, and nobody knows its return. Leave its steps
+#    out. (At least one episode ends in each round.)
 # 4. **Learn.** The loss is *minus* the mean of log-probability times return over all other steps: actions with a good
 #    return become likelier. One step of the optimiser.
 #

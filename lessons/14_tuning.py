@@ -15,8 +15,8 @@
 # %% [markdown]
 # ## The best of thirty  (about 1 min to here)
 #
-# Thirty dice are thrown three times each. The best die has a mean of five and a half. You keep it: what
-# will it show tomorrow?
+# Thirty dice are thrown three times each. The best die has a mean of five and a third. You keep it:
+# what will it show tomorrow?
 #
 # Tuning can go like that. Try many settings, keep the best, report its score; and part of that score may be
 # luck, which you chose it *for*. That is the **winner's curse**. How strong is it when settings really differ? That
@@ -65,10 +65,11 @@ for settings in [1, 3, 10, 30, 100]:
 #
 # ## What is tuned, and how it is judged  (about 5 min to here)
 #
-# Lesson 07 let its agent play until it was good. Now there are **2,048 frames and no more**, less
-# than the recipe of lesson 07 usually needs. Eight times on the way, every 256 frames, the agent is judged
-# greedily; the judge's own frames are not counted. The *score* of a run is the mean of the eight: it asks for
-# learning early *and* well, and says nothing of seconds, which depend on the machine.
+# Lesson 07 let its agent play until it was good. Now there are **2,048 frames and no more**, about as
+# many as lesson 13's runs of lesson 07's recipe needed in the median (some needed three times as
+# many). Eight times on the way, every 256 frames, the agent is judged greedily; the judge's own
+# frames are not counted. The *score* of a run is the mean of the eight: it asks for learning early
+# *and* well, and says nothing of seconds, which depend on the machine.
 #
 # The parts are those of lesson 07's act two; to save time the network is half as wide and the copies are twice as many,
 # and there is no warm-up. The first five settings will be tuned. They start as tutorials have them, our *first guess*;
@@ -550,9 +551,10 @@ def search(study, frames, watch=None):
 # %% [markdown]
 # ## A study, interrupted  (about 46 min to here) (deeper)
 #
-# We spend a third of the budget, and then do as if the kernel had died: `study` is gone, the file is not. (It is a
-# journal: Optuna appends a line for everything that happens.) In the figures each corner of a line is a trial: the
-# frames spent so far, and its mean when it finished or was stopped.
+# We spend a third of the budget, and then do as if the kernel had died: `study` is gone, the file is
+# not. (It is a journal: Optuna appends a line for everything that happens.) In the figure each corner
+# of a line is a trial: to the right, the frames spent so far; upwards, its mean when it finished or
+# was stopped.
 
 # %%
 from datetime import datetime
@@ -696,10 +698,11 @@ won = [run["setting"]["updates"] for arm in searches for run in measured[arm].va
 print(f"updates of the {len(won)} stored winners: {min(won):.0f} to {max(won):.0f}, of 8 to 64")
 
 # %% [markdown]
-# A dot is a study, the star (if Optuna is here) is ours. The dots of one setting are far apart: the studies do not even
-# agree which comes first. And `updates` gets little in most, though no winner does with few. A setting that the sampler
-# settles early looks alike in the good trials and in all of them, so it counts for little. Take such a chart as a hint
-# where to look, never as a finding. (More plots to try in `dashboard`: `"optimization_history"`, `"timeline"`.)
+# A dot is a study, the star (if Optuna is here) is ours. The dots of one setting are far apart: the
+# studies do not even agree which comes first. And `updates` gets little in most, though no winner
+# does with few. If the sampler soon tries only good values of a setting, good and bad trials hardly
+# differ in it, and the chart gives it little. Take such a chart as a hint where to look, never as a
+# finding. (More plots to try in `dashboard`: `"optimization_history"`, `"timeline"`.)
 #
 # ## The exam: fresh seeds  (about 56 min to here) (deeper)
 #
@@ -1002,7 +1005,8 @@ for arm in searches:
 #   evenly on a log scale.
 # - `looks(setting, seeds)` trains the setting on these seeds, side by side. It is a generator, as in this lesson: after each
 #   of eight looks it hands out a list of returns, one for each seed. **A look costs as much as it has seeds.** Leave the
-#   loop, and no more is paid. All looks together, those of the exam too, may cost `budget`.
+#   loop, and no more is paid. All looks together, those of the exam too, may cost `budget`, and no more. Spend it: with
+#   1,200 looks and three search seeds the check expects at least 24 different settings.
 # - A score is the mean over looks and seeds. Choose the winner by its score on all `search_seeds`, among the settings that
 #   went to the eighth look. Stop others earlier: those that fall behind. One setting in four, at least.
 # - `fresh_seeds` are for the winner alone, when nothing is left to choose. Return two things: the winner, and its score on
