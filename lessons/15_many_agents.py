@@ -437,8 +437,8 @@ def train(settings, seed, watch):
     envs = TransformedEnv(posts, StepCounter(STEPS))
     envs.set_seed(seed)
     frames = settings.copies * STEPS
-    total = frames * settings.batches
-    collector = Collector(envs, run.actor, frames_per_batch=frames, total_frames=total)
+    options = {"frames_per_batch": frames, "total_frames": frames * settings.batches}
+    collector = Collector(envs, run.actor, auto_register_policy_transforms=False, **options)
     for number, batch in enumerate(collector, start=1):
         watch(number, batch)
         learn(run, batch)
