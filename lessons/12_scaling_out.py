@@ -115,7 +115,7 @@ def build(seed):
     torch.manual_seed(seed)
     run = agent()
     run.seed, run.frames, run.batches = seed, 0, 0
-    options = {"entropy_coeff": 0.005, "critic_coeff": 0.5, "loss_critic_type": "l2"}
+    options = {"entropy_coeff": 0.01, "critic_coeff": 0.5, "loss_critic_type": "l2"}
     run.loss = A2CLoss(run.actor, run.critic, **options)
     groups = [{"params": part.parameters()} for part in [run.actor, run.critic]]
     run.optimiser = torch.optim.Adam(groups)
@@ -126,7 +126,7 @@ def build(seed):
 def with_advantages(run, rows):
     with torch.no_grad():
         log_pi = run.actor.get_dist(rows).log_prob(rows["action"]).unsqueeze(-1)
-        rows["advantage"], rows["value_target"] = vtrace_advantage_estimate(
+        advantage, rows["value_target"] = vtrace_advantage_estimate(
             GAMMA,
             log_pi,
             rows["action_log_prob"].unsqueeze(-1),
@@ -135,13 +135,18 @@ def with_advantages(run, rows):
             REWARD_SCALE * rows["next", "reward"],
             *(rows["next", name] for name in ["done", "terminated"]),
         )
+    rows["advantage"] = advantage - advantage.mean()
     return rows
 
 
 # %% [markdown]
 # `learn` uses every frame of a batch once: an update from four rows of the 16, an update from the next
-# four. The step sizes fall to a twentieth on the way. (Why the rewards are scaled, and why actor and critic
-# have a learning rate and a gradient clip each, is looked at where the recipe is put to the test.)
+# four. The step sizes fall to a twentieth on the way. Three things keep this recipe calm. Rewards are
+# scaled, so that the critic has to reach 10 and not 100. Actor and critic have a learning rate and a gradient
+# clip each: under one clip for both, the critic's gradient, the larger one by far, shrinks the actor's.
+# And the mean of the advantages is taken off: a critic that is wrong by the same amount everywhere (at first
+# it is) makes all of them positive, or all negative, and pushes the actor towards, or away from, whatever
+# happened to be played.
 
 
 # %%
@@ -738,9 +743,6 @@ for name, mine, other in [
 # release this course is tested with (0.14.1) it asks how likely the actor's *favourite* action is, or a newly drawn
 # one, not the one in the batch. So we hand the function both log-probabilities ourselves, as `with_advantages` does.
 #
-# (`with_advantages` does not subtract the mean of the advantages, as lesson 08's PPO does: a frame with a ratio of 0 is
-# to push nowhere.)
-#
 # What does the correction correct? One state, two actions: action 1 pays 1, action 0 pays 0, for ever, with
 # $\gamma = 0.9$. The learner takes action 1 in nine cases of ten, so the state is worth $0.9 / (1 - 0.9) = 9$ to
 # it. But the frames come from a player that tosses a coin. What does a critic learn from them?
@@ -835,23 +837,22 @@ show_figure(figure, "Each dot is a seed. " + "; ".join(facts))
 # %% tags=["look"]
 print("\n".join(facts))
 for lag in [4, 20]:
-    names = f"{lag} old, V-trace", f"{lag} old, not corrected"
-    with_it, without = (torch.tensor([r["test_return"] for r in stale[n].values()]) for n in names)
-    gain = with_it - without
-    error = gain.std() / len(gain) ** 0.5
-    print(
-        f"{lag} old: V-trace minus not corrected {gain.mean():+.0f} ± {error:.0f} (standard error)"
-    )
+    with_it, without = stale[f"{lag} old, V-trace"], stale[f"{lag} old, not corrected"]
+    both = [key for key in with_it if key in without]
+    gain = [with_it[key]["test_return"] - without[key]["test_return"] for key in both]
+    error = statistics.stdev(gain) / len(gain) ** 0.5
+    print(f"{lag} old: V-trace minus not corrected {statistics.mean(gain):+.0f} ± {error:.0f}")
 
 # %% [markdown]
-# (<code>make bench ARGS='--groups staleness'</code> repeats it.) All learned from as many frames, and this small
-# recipe scatters widely, with fresh frames too. So even twenty seeds do not tell what old frames cost: the rows
-# overlap. And V-trace wins nothing back here. With frames 20 batches
-# old it even *loses*, by more than two standard errors of the differences, seed by seed. It does bring the critic
-# nearer to what is true of the learner. But it does not make old frames fresh, and it has its price: where ratios are
-# small, targets see only a few steps ahead, and such frames teach the actor little. Whether that price is the reason
-# was not tried. So look at the lag first (fewer workers for a learner, or a faster learner, make it smaller); whether
-# V-trace pays, only runs on your own task can say: many seeds, with it and without.
+# (<code>make bench ARGS='--groups staleness'</code> repeats it.) All learned from as many frames. Each gain is the mean of
+# the differences, seed by seed, with its standard error: a gain of less than two of those is none that these seeds show.
+#
+# Look at the first row first: with fresh frames the recipe solves the task, so whatever is lost further down was lost
+# by age. Then compare the rows in pairs: V-trace takes away a *bias*, in the critic and in what an action counts. It does
+# not make old frames fresh. The states in them are still those of the old player, and where ratios are small, targets
+# see only a few steps ahead and such frames teach the actor little. So look at the lag first (fewer workers for a learner,
+# or a faster learner, make it smaller); and whether V-trace pays, only runs on your own task can say: many seeds, with it
+# and without.
 #
 # ## IMPALA: actors there, a learner here  (about 67 min to here) (deeper)
 #
@@ -946,8 +947,8 @@ print(f"{who}: {run.frames:,} frames, lag {statistics.mean(seen):.1f} batches in
 print(f"mean return of 100 fresh episodes: {score:.0f}, {verdict}")
 
 # %% [markdown]
-# One run, of a recipe that scatters as the dots above do: with another seed, or with the workers at another pace, the
-# exam can come out quite differently. What holds is that it learned, from frames that others played.
+# The recipe of the dots above, with frames that others played, a little old. It is one run: with another seed, or with
+# the workers at another pace, it comes out a little differently.
 #
 # ## How weights travel  (about 71 min to here) (deeper)
 #

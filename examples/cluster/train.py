@@ -95,20 +95,20 @@ def build(seed: int) -> SimpleNamespace:
     torch.nn.init.zeros_(run.age.bias)
     run.player = TensorDictSequential(run.actor, TensorDictModule(run.age, ["observation"], ["trained_on"]))
     run.critic = ValueOperator(network(1), in_keys=["observation"])
-    run.loss = A2CLoss(run.actor, run.critic, entropy_coeff=0.005, critic_coeff=0.5, loss_critic_type="l2")
+    run.loss = A2CLoss(run.actor, run.critic, entropy_coeff=0.01, critic_coeff=0.5, loss_critic_type="l2")
     run.optimiser = torch.optim.Adam([{"params": part.parameters()} for part in (run.actor, run.critic)])
     return run
 
 
 def with_advantages(run: SimpleNamespace, rows):
-    """Write V-trace's targets and advantages into rows of shape [copies, steps].
+    """Write V-trace's targets and advantages (these without their mean) into rows of shape [copies, steps].
 
     The function, not torchrl's `VTrace`: that asks (0.14) how likely the actor's favourite action is now, not the one
     that was taken.
     """
     with torch.no_grad():
         log_pi = run.actor.get_dist(rows).log_prob(rows["action"])
-        rows["advantage"], rows["value_target"] = vtrace_advantage_estimate(
+        advantage, rows["value_target"] = vtrace_advantage_estimate(
             GAMMA,
             log_pi.unsqueeze(-1),
             rows["action_log_prob"].unsqueeze(-1),
@@ -117,6 +117,7 @@ def with_advantages(run: SimpleNamespace, rows):
             REWARD_SCALE * rows["next", "reward"],
             *(rows["next", name] for name in ["done", "terminated"]),
         )
+    rows["advantage"] = advantage - advantage.mean()  # what the critic is wrong by everywhere pushes nowhere
     return rows
 
 
