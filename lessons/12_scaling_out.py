@@ -381,7 +381,7 @@ def make_collector(kind, run, workers, step_seconds=0.0):
 # %% tags=["look"]
 step = 0.02
 play, _ = clock[20]
-slept = {}  # frames per second with a simulator that sleeps
+asleep = {}  # frames per second with a simulator that sleeps
 for kind, workers in [("single", 1), ("sync", 2), ("async", 2)]:
     run = build(seed)
     collector = make_collector(kind, run, workers, step)
@@ -393,7 +393,7 @@ for kind, workers in [("single", 1), ("sync", 2), ("async", 2)]:
         learn(run, next(stream))
     speed = (run.frames - before) / (time.perf_counter() - start)
     collector.shutdown()
-    slept[kind] = speed
+    asleep[kind] = speed
     model = batch_frames * batches_per_second(kind, workers, play, learning, carry)
     print(f"{kind:7} {workers} worker(s): {speed:5.0f} frames/s, predicted {model:5.0f}")
 
@@ -457,8 +457,8 @@ for kind, runs in speeds.items():
 # ### And a simulator that computes?
 #
 # All of them sleep, and who sleeps needs no core. Real simulators compute. Here is one: Gymnasium's Acrobot, which
-# integrates the equations of two rods with four evaluations a step, 128 times side by side. How many *processor*
-# seconds does a batch cost of each, out of the seconds that it lasts? (Only played, by a policy that draws at random.)
+# integrates the equations of two rods with four evaluations a step, 128 times side by side. How long does a
+# *processor* work for one step of each? (The sleeper's step lasts 20 ms at least. Both are only played, at random.)
 
 
 # %% tags=["look"]
@@ -470,17 +470,18 @@ def acrobots(seed, copies=128):
 
 
 makers = {"sleeps": partial(make_env, step_seconds=step), "computes": acrobots}
-needs = {}  # processor seconds for each second that a batch lasts
+needs = {}  # milliseconds of a processor a step
 for name, maker in makers.items():
     env = maker(seed)
     env.rollout(2)
-    start, work = time.perf_counter(), time.process_time()
+    start = time.process_time()
     env.rollout(STEPS, break_when_any_done=False)
-    needs[name] = (time.process_time() - work) / (time.perf_counter() - start)
-    print(f"the simulator that {name}: {needs[name]:.0%} of a core")
+    needs[name] = 1_000 * (time.process_time() - start) / STEPS
+    print(f"the simulator that {name}: {needs[name]:.1f} ms of a processor a step")
 
 # %% [markdown]
-# Two workers that compute want two whole cores, and the learner a third one. What do two of them bring, beside one
+# The sleeper leaves its core to others for most of its step; who computes does not. Two workers that compute want two
+# whole cores, and a learner a third one. What do two of them bring, beside one
 # that plays in this process? (The sleepers' number is the synchronous one from above, learning included.)
 
 # %% tags=["look"]
@@ -499,7 +500,7 @@ for workers in [1, 2]:
         next(stream)
     rates[workers] = 4 * workers * frames / (time.perf_counter() - start)
     collector.shutdown()
-print(f"two that sleep:   {slept['sync'] / slept['single']:.1f} times one process")
+print(f"two that sleep:   {asleep['sync'] / asleep['single']:.1f} times one process")
 print(f"two that compute: {rates[2] / rates[1]:.1f} times one process")
 
 # %% [markdown]
