@@ -99,7 +99,8 @@ CLAIMS = {
         assert abs(believed_value(probability / 0.5) - 25 / 3) < 0.3, "corrected: near the learner's 9, below it"
         falls = live.curve("falls")[1]
         assert statistics.mean(falls[-20:]) < 0.5 * statistics.mean(falls[:5]), "IMPALA learns: it falls less often"
-        assert len(seen) == 80 and statistics.mean(seen) < 4, "from frames a little old"
+        assert len(seen) == 160 and statistics.mean(seen) < 4, "from frames a little old"
+        assert needs["sleeps"] < min(10, needs["computes"]), "who sleeps leaves the core to others"
         assert copied[:8] == list(range(8)), "copies age until something is sent"
         assert statistics.mean(copied) > statistics.mean(shared) + 1, "and shared weights do not"
     """,

@@ -131,19 +131,42 @@ def test_uncorrected_frames_are_taken_for_the_learners_own(space, monkeypatch):
     assert (seen[-1] - 1).abs().max() > 0.05, "else this test would see nothing"
 
 
+def test_an_error_of_the_critic_leaves_the_actors_gradient_as_it_is(space):
+    """With one clip over both it would shrink it."""
+    run, batch = random_rows(space)
+    frames = space["with_advantages"](run, batch).reshape(-1)
+    run.optimiser.step = lambda: None
+    actor, critic = (group["params"] for group in run.optimiser.param_groups)
+    found = []
+    for wrong_by in (1.0, 1_000.0):
+        space["update"](run, frames.clone().set("value_target", torch.full((len(frames), 1), wrong_by)))
+        found.append(torch.cat([weight.grad.flatten() for weight in actor]))
+        assert torch.nn.utils.get_total_norm([weight.grad for weight in critic]) < 1.001
+    assert found[0].norm() > 0.01, "else this test would see nothing"
+    torch.testing.assert_close(*found)
+
+
+def test_what_a_critic_is_wrong_by_everywhere_pushes_nowhere(space):
+    run, batch = random_rows(space)
+    advantage = space["with_advantages"](run, batch)["advantage"]
+    assert advantage.mean().abs() < 1e-6 and advantage.std() > 0.1
+
+
+def test_both_learning_rates_fall_to_a_twentieth(space):
+    run, batch = random_rows(space, rows=4, steps=space["STEPS"])
+    for share, part in [(0.0, 1.0), (0.5, 0.5), (2.0, 0.05)]:
+        run.frames = int(share * space["FRAMES"])
+        space["learn"](run, batch.clone())
+        rates = [group["lr"] for group in run.optimiser.param_groups]
+        assert rates == pytest.approx([part * rate for rate in space["RATES"]])
+
+
 def test_the_stored_runs_say_of_old_frames_what_the_lesson_says():
-    """They scatter widely, what old frames cost is not shown, and V-trace loses where they are 20 batches old."""
+    """With fresh frames nine of ten seeds solve the task; with frames 20 batches old far fewer."""
     stored = load_results("12_scaling_out")["runs"]["staleness"]
-    scores = {name: torch.tensor([run["test_return"] for run in runs.values()]) for name, runs in stored.items()}
-
-    def in_errors(one: str, other: str) -> float:
-        gain = scores[one] - scores[other]
-        return (gain.mean() / (gain.std() / len(gain) ** 0.5)).item()
-
-    assert all(len(found) == 20 and found.max() - found.min() > 150 for found in scores.values())
-    assert all(in_errors("fresh", name) < 2 for name in scores if name != "fresh"), "what they cost is not shown"
-    assert in_errors("20 old, V-trace", "20 old, not corrected") < -2, "by more than two standard errors"
-    assert -2 < in_errors("4 old, V-trace", "4 old, not corrected") < 2
+    share = {name: statistics.mean(run["test_return"] >= 475 for run in runs.values()) for name, runs in stored.items()}
+    assert share["fresh"] >= 0.9
+    assert max(share["20 old, V-trace"], share["20 old, not corrected"]) < share["fresh"] - 0.2
 
 
 def test_uncorrected_a_critic_learns_the_players_value_and_with_v_trace_nearly_the_learners(space):
