@@ -140,13 +140,14 @@ def with_advantages(run, rows):
 
 
 # %% [markdown]
-# `learn` uses every frame of a batch once: an update from four rows of the 16, an update from the next
-# four. The step sizes fall to a twentieth on the way. Three things keep this recipe calm. Rewards are
-# scaled, so that the critic has to reach 10 and not 100. Actor and critic have a learning rate and a gradient
-# clip each: under one clip for both, the critic's gradient, the larger one by far, shrinks the actor's.
-# And the mean of the advantages is taken off: a critic that is wrong by the same amount everywhere (at first
-# it is) makes all of them positive, or all negative, and pushes the actor towards, or away from, whatever
-# happened to be played.
+# `learn` uses every frame of a batch once: an update from four rows of the 16, an update from the
+# next four. The step sizes fall to a twentieth on the way. Three choices are there for calm; what
+# each of them does alone is not measured here, what they do together is, further down. Rewards are
+# scaled, so that the critic has to reach 10 and not 100. Actor and critic have a learning rate and a
+# gradient clip each: under one clip for both, the critic's gradient, the larger one by far, shrinks
+# the actor's. And the mean of the advantages is taken off: a critic that is wrong by the same amount
+# everywhere (at first it is) makes all of them positive, or all negative, and pushes the actor
+# towards, or away from, whatever happened to be played.
 
 
 # %%
@@ -242,9 +243,9 @@ for name, p, q in zip(names, played, learned, strict=True):
 # | $n$ workers, synchronous | all play at once, then all $n$ batches are learned from | $n / (S + n\,(L + C))$ |
 # | $n$ workers, asynchronous | workers play on while the learner learns | $\min\big(n / S,\; 1 / (L + C)\big)$ |
 #
-# Both have the same ceiling, $1 / (L + C)$: a learner that never waits. Synchronous workers creep
-# towards it, asynchronous ones walk up to it in a straight line and stop. That is **Amdahl's law**: what
-# cannot be spread sets the limit.
+# Both have the same ceiling, $1 / (L + C)$: a learner that never waits. With more synchronous workers
+# one comes ever closer to it; asynchronous ones gain in a straight line until they reach it, and
+# nothing after that. That is **Amdahl's law**: what cannot be spread sets the limit.
 #
 # ### Exercise 12.1: is it worth two machines?  (5 min)
 # Write `speed_up(workers, simulate, learn, carry)`: how many times as many batches per second $n$
@@ -448,8 +449,9 @@ for kind, runs in speeds.items():
             print(f"  {kind}: {times_one_process(run):.1f} times one process")
 
 # %% [markdown]
-# Left, eight workers are far from the bend, and both kinds go up in a straight line: $n$ workers, about $n$ times.
-# Right, the learner sleeps for 0.4 s more over each batch, as if a large network were at work on a GPU. Now
+# Left, all are far from the bend, and both kinds go up in a straight line as far as they were
+# measured: $n$ workers, about $n$ times. Right, the learner sleeps for 0.4 s more over each batch, as
+# if a large network were at work on a GPU. Now
 # $S / (L + C)$ is about four, and there the asynchronous line bends: eight workers bring what four do. Synchronous
 # ones creep towards the same ceiling and are farther from it. (That two asynchronous workers bring *more* than twice as
 # much here is no mistake. One process stops playing while it learns; they do not.)
@@ -504,10 +506,11 @@ print(f"two that sleep:   {asleep['sync'] / asleep['single']:.1f} times one proc
 print(f"two that compute: {rates[2] / rates[1]:.1f} times one process")
 
 # %% [markdown]
-# The first number is near two wherever you run this. The second depends on the machine: on how many of its cores are
-# free while you run it, and on what else (memory, clock, the way back to this process) the two have to share. Count the
-# cores before you count workers. **What two cores cannot show** is how far that goes; a network between machines is not
-# in these numbers either.
+# The first number is near two where the learner has a core for itself. The second depends even more
+# on the machine: on how many of its cores are free while you run it, and on what else (memory, clock,
+# the way back to this process) the two have to share. Count the cores before you count workers.
+# **What two cores cannot show** is how far that goes; a network between machines is not in these
+# numbers either.
 #
 # ## Other machines  (about 36 min to here) (deeper)
 #
@@ -524,7 +527,7 @@ print(f"two that compute: {rates[2] / rates[1]:.1f} times one process")
 #
 # | collector | workers are | fits |
 # |---|---|---|
-# | `Collector` | you yourself | playing is quicker than learning |
+# | `Collector` | you yourself | playing takes a small part of the time, or one process has to do |
 # | `MultiSyncCollector` | processes of this machine | the method needs fresh frames (PPO) |
 # | `MultiAsyncCollector` | processes of this machine | the method bears old frames |
 # | `RayCollector` | actors of a Ray cluster | several machines; where an actor dies, it raises an error |
@@ -543,8 +546,9 @@ print(f"two that compute: {rates[2] / rates[1]:.1f} times one process")
 #
 # ### Exercise 12.3: which one fits?  (4 min)
 # Write `which_collector(machines, simulate, learn, needs_fresh_frames)`: the name of a class, as a
-# string. More than one machine: `RayCollector`. On one: `Collector` if playing a batch takes no longer
-# than learning from it, else one of the two `Multi...` collectors, the synchronous one if the frames have to be
+# string. More than one machine: `RayCollector`. On one: as a rule of thumb `Collector` if playing a
+# batch takes no longer than learning from it (one worker beside the learner could bring up to twice
+# as many), else one of the two `Multi...` collectors, the synchronous one if the frames have to be
 # fresh.
 # <details><summary>Hint</summary>Three questions, in the order of the text; each one is an
 # <code>if</code> with a <code>return</code>.</details>
@@ -670,9 +674,10 @@ print("\n".join(spreads))
 # \delta_t = \bar\rho_t\, \big(r_t + \gamma V(s_{t+1}) - V(s_t)\big) $$
 #
 # with $\bar\rho_t = c_t = \min(1, \rho_t)$ (two letters, since their limits may differ). If all ratios are
-# 1, these are the $n$-step returns of lesson 04; if a ratio is 0, the frame teaches neither actor nor critic.
-# The clip keeps one lucky frame from shouting down all others. It is not PPO's clip: ratios below 1 stay
-# as they are. **That has a price:** the $c_t$ multiply along the way, so where many of them are below 1 a
+# 1, these are lesson 04's TD($\lambda$) targets with $\lambda = 1$: all rewards to the end of the
+# row, then the critic; if a ratio is 0, the frame teaches neither actor nor critic. The clip keeps
+# one lucky frame from shouting down all others. It is not PPO's clip: ratios below 1 stay as they
+# are. **That has a price:** the $c_t$ multiply along the way, so where many of them are below 1 a
 # target sees only a few steps ahead and leans on the critic, and less is learned from a batch.
 #
 # ### Exercise 12.5: ratios that cannot shout  (4 min)
@@ -717,8 +722,10 @@ def v_trace(ratio, value, next_value, reward, terminated, done, gamma):
 
 
 # %% [markdown]
-# The second thing it returns is the advantage. Is it what TorchRL's function says? The old batch from above,
-# and the learner that has moved on:
+# The second thing it returns is the actor's advantage,
+# $\bar\rho_t\, (r_t + \gamma v_{t+1} - V(s_t))$: the TD error again, with the corrected target of the
+# next step. Is it what TorchRL's function says? The old batch from above, and the learner that has
+# moved on:
 
 # %% tags=["look"]
 kept = old.clone()
@@ -845,15 +852,18 @@ for lag in [4, 20]:
     print(f"{lag} old: V-trace minus not corrected {statistics.mean(gain):+.0f} ± {error:.0f}")
 
 # %% [markdown]
-# (<code>make bench ARGS='--groups staleness'</code> repeats it.) All learned from as many frames. Each gain is the mean of
-# the differences, seed by seed, with its standard error: a gain of less than two of those is none that these seeds show.
+# (<code>make bench ARGS='--groups staleness'</code> repeats it.) All learned from equally many
+# frames. Each gain is the mean of the differences, seed by seed, with its standard error: a
+# difference of less than two of those, up or down, is none that these seeds show.
 #
-# Look at the first row first: with fresh frames the recipe solves the task, so whatever is lost further down was lost
-# by age. Then compare the rows in pairs: V-trace takes away a *bias*, in the critic and in what an action counts. It does
-# not make old frames fresh. The states in them are still those of the old player, and where ratios are small, targets
-# see only a few steps ahead and such frames teach the actor little. So look at the lag first (fewer workers for a learner,
-# or a faster learner, make it smaller); and whether V-trace pays, only runs on your own task can say: many seeds, with it
-# and without.
+# Look at the first row first: with fresh frames the recipe solves the task on nearly every seed, so what is lost further
+# down was lost by age. Four batches old, V-trace wins a good part of it back: twice as many seeds are solved, and the
+# gain is more than three times its standard error. Twenty batches old it wins nothing that these seeds show; hardly any
+# is solved either way. V-trace takes away most of a *bias*, in the critic and in what an action counts. It does not make
+# old frames fresh. The states in them are still those of the old player, and where ratios are small, targets see only a
+# few steps ahead and such frames teach the actor little. So look at the lag first (fewer workers for a learner, or a
+# faster learner, make it smaller); and whether V-trace pays on your own task, only runs can say: many seeds, with it and
+# without.
 #
 # ## IMPALA: actors there, a learner here  (about 67 min to here) (deeper)
 #
@@ -948,8 +958,9 @@ print(f"{who}: {run.frames:,} frames, lag {statistics.mean(seen):.1f} batches in
 print(f"mean return of 100 fresh episodes: {score:.0f}, {verdict}")
 
 # %% [markdown]
-# The recipe of the dots above, with frames that others played, a little old. It is one run: with another seed, or with
-# the workers at another pace, it comes out a little differently.
+# The recipe of the dots above, with frames that others played, a little old. It is one run: with
+# another seed, or with the workers at another pace, it can come out quite differently, as the rows of
+# the dots with old frames show.
 #
 # ## How weights travel  (about 71 min to here) (deeper)
 #
@@ -1025,8 +1036,10 @@ print(means)
 # - `env` has `env.numel()` rows that are stepped together, so one step is as many frames. `frames_per_batch` is a multiple
 #   of that, and `total_frames` one of `frames_per_batch`.
 # - A batch goes on where the last one stopped, in the middle of episodes. A row is reset when *its* episode is over.
-# - Each frame holds a whole number, `"version"`: how many times weights had been sent when it was played.
-# - Only `update_policy_weights_` changes the copy, and nothing changes the learner's network. Nothing is played ahead.
+# - Each frame holds a whole number, `"version"`, of shape `[rows, steps]` in a batch: how many times
+#   weights had been sent when it was played.
+# - Only `update_policy_weights_` changes the copy, and nothing changes the learner's network. Nothing
+#   is played ahead. (What a second `for` over the same collector does is up to you.)
 # - Actions are drawn, as by TorchRL's collectors, and without gradients. Both end before the batch is handed over: the
 #   learner needs its gradients.
 #
