@@ -97,6 +97,7 @@ from torchrl.data import Bounded, Composite, Unbounded
 from torchrl.envs import EnvBase
 
 
+# %%
 class Posts(EnvBase):
     def __init__(self, count, team_reward=True, sight=True):
         super().__init__(batch_size=[count])
@@ -463,7 +464,7 @@ def all_held(rollout):
     return at_posts(rollout).any(1).all(1).float().mean().item()
 
 
-# %% id="15-break"
+# %%
 def break_mate(policy, rover, how):
     def act(tensordict):
         seen = tensordict["agents", "observation"].clone()
@@ -483,6 +484,7 @@ def break_mate(policy, rover, how):
     return act
 
 
+# %% id="15-break"
 BREAKS = ["is as trained", "is blind", "acts at random", "stands still", "takes the top post"]
 
 
@@ -541,6 +543,7 @@ def draw(panel, name, place, broken):
         panel.plot([x], [y], marker, color=f"C{rover}", ms=9)
 
 
+# %%
 def film(rollouts, broken=None):
     figure, panels = plt.subplots(1, len(rollouts), figsize=(6, 3.2), dpi=80)
     whole = next(reversed(rollouts.values()))[0]
@@ -650,9 +653,9 @@ show_video(
 # team's reward is minus the distance of a post to the agent closest to it, mean over the posts. Return,
 # in the shape `[copies, agents, 1]`, the difference reward of each agent: the team's reward minus the
 # team's reward if this agent did not exist.
-# <details><summary>Hint 1</summary>A loop over the agents is fine. Without agent i:
+# <details><summary>Hint</summary>A loop over the agents is fine. Without agent i:
 # <code>torch.cat([distance[:, :i], distance[:, i + 1:]], 1)</code>.</details>
-# <details><summary>Hint 2</summary>Write a function for the team's reward first, <code>[copies, any
+# <details><summary>A second hint</summary>Write a function for the team's reward first, <code>[copies, any
 # number of agents, posts]</code> to <code>[copies]</code>, and call it twice.</details>
 
 # %% tags=["exercise"]
@@ -763,25 +766,29 @@ has_zoo = ask_for_extra(
 from gymnasium.spaces import Box, Discrete
 
 
+class Trip:
+    possible_agents = names
+
+    def observation_space(self, agent):
+        return Box(0, 9, (1,), np.float32)
+
+    def action_space(self, agent):
+        return Discrete(2)
+
+    def reset(self, seed=None, options=None):
+        self.agents, self.fuel = list(names), {"scout_0": 2, "scout_1": 4, "truck_0": 6}
+        return self.seen(), {name: {} for name in names}
+
+    def seen(self):
+        return {name: np.array([self.fuel[name]], np.float32) for name in self.agents}
+
+
+# %%
 def make_convoy():
     from pettingzoo import ParallelEnv
 
-    class Convoy(ParallelEnv):
+    class Convoy(Trip, ParallelEnv):
         metadata = {"name": "convoy"}
-        possible_agents = names
-
-        def observation_space(self, agent):
-            return Box(0, 9, (1,), np.float32)
-
-        def action_space(self, agent):
-            return Discrete(2)
-
-        def reset(self, seed=None, options=None):
-            self.agents, self.fuel = list(names), {"scout_0": 2, "scout_1": 4, "truck_0": 6}
-            return self.seen(), {name: {} for name in names}
-
-        def seen(self):
-            return {name: np.array([self.fuel[name]], np.float32) for name in self.agents}
 
         def step(self, actions):
             for name in self.agents:
@@ -1004,8 +1011,8 @@ def mask_forgotten(batch, next_values):
 # for the player who is to move next, `next_mask` is True where that player may move; both are
 # `[batch, actions]`, all others `[batch, 1]` but the number `gamma`. The reward is the mover's, and
 # comes at any move. Where a game has ended, `next_mask` may be False everywhere.
-# <details><summary>Hint 1</summary> What follows is mine if the turn stays, and counts against me if it changes.</details>
-# <details><summary>Hint 2</summary> <code>torch.where(turn == next_turn, best, -best)</code>, and another
+# <details><summary>Hint</summary>What follows is mine if the turn stays, and counts against me if it changes.</details>
+# <details><summary>A second hint</summary><code>torch.where(turn == next_turn, best, -best)</code>, and another
 # <code>where</code> for the end.</details>
 
 
@@ -1341,9 +1348,9 @@ show_figure(
 # nobody expected it. Write `after_game(first, second, score, k)`. `first` and `second` are ratings of shape
 # `[games]`, for as many games side by side; `score` is what the first player took, 1, ½ or 0. Return both
 # players' new ratings: each moves by `k` times *score minus expected score*.
-# <details><summary>Hint 1</summary> The expected score of the first player:
+# <details><summary>Hint</summary>The expected score of the first player:
 # <code>1 / (1 + 10 ** ((second - first) / 400))</code>.</details>
-# <details><summary>Hint 2</summary> What the first player gains is what the second one loses. Why?</details>
+# <details><summary>A second hint</summary>What the first player gains is what the second one loses. Why?</details>
 
 
 # %% tags=["exercise"]
@@ -1443,6 +1450,30 @@ def group_specs(count, agents, inputs):
 
 
 # %%
+def see(hunters, hares):
+    seen = torch.cat([hunters, hares - hunters], -1)
+    fled = torch.cat([hares, (hunters - hares).flatten(1).unsqueeze(1)], -1)
+    groups, count = {"hunters": (seen, 2), "hares": (fled, 1)}, len(hunters)
+    return TensorDict(
+        {name: TensorDict({"observation": x}, [count, n]) for name, (x, n) in groups.items()},
+        [count],
+    )
+
+
+def moved(tensordict):
+    places = []
+    for group, speed in [("hunters", 0.1), ("hares", 0.15)]:
+        place = tensordict[group, "observation"][..., :2]
+        places.append((place + speed * tensordict[group, "action"]).clamp(-1, 1))
+    return places
+
+
+def paid(hunters, hares):
+    away = (hunters - hares).norm(dim=-1, keepdim=True)  # [count, 2, 1]
+    return {"hunters": {"reward": -away}, "hares": {"reward": away.min(1, keepdim=True).values}}
+
+
+# %%
 class Tag(EnvBase):
     group_map = {"hunters": ["hunter_0", "hunter_1"], "hares": ["hare_0"]}
 
@@ -1458,29 +1489,13 @@ class Tag(EnvBase):
     def _set_seed(self, seed):
         self.chance = torch.Generator().manual_seed(seed)
 
-    def look(self, hunters, hares):
-        seen = torch.cat([hunters, hares - hunters], -1)
-        fled = torch.cat([hares, (hunters - hares).flatten(1).unsqueeze(1)], -1)
-        groups = {"hunters": (seen, 2), "hares": (fled, 1)}
-        count = len(hunters)
-        return TensorDict(
-            {name: TensorDict({"observation": x}, [count, n]) for name, (x, n) in groups.items()},
-            [count],
-        )
-
     def _reset(self, tensordict):
         start = 2 * torch.rand(*self.batch_size, 3, 2, generator=self.chance) - 1
-        return self.look(start[:, :2], start[:, 2:])
+        return see(start[:, :2], start[:, 2:])
 
     def _step(self, tensordict):
-        places = []
-        for group, speed in [("hunters", 0.1), ("hares", 0.15)]:
-            place = tensordict[group, "observation"][..., :2]
-            places.append((place + speed * tensordict[group, "action"]).clamp(-1, 1))
-        answer = self.look(*places)
-        away = (places[0] - places[1]).norm(dim=-1, keepdim=True)  # [count, 2, 1]
-        answer["hunters", "reward"] = -away
-        answer["hares", "reward"] = away.min(1, keepdim=True).values
+        places = moved(tensordict)
+        answer = see(*places).update(paid(*places))
         over = torch.zeros(*self.batch_size, 1, dtype=torch.bool)
         return answer.update({"done": over, "terminated": over.clone()})
 
@@ -1502,7 +1517,7 @@ show(tag.rollout(STEPS))
 #   tensordict. Each agent acts by its own observation alone. Under `ExplorationType.RANDOM` it
 #   explores.
 # - `team.learn(batch)` learns from a batch as `rollout` returns it, shape `[copies, time]`. Each group
-#   learns from **its own** reward, `(group, "reward")`. What stands in the batch stays as it is.
+#   learns from *its own* reward, `(group, "reward")`. What stands in the batch stays as it is.
 #
 # How it learns is up to you; PPO with this lesson's parts is one way. The check lets a team play in
 # worlds of its own: groups with other names and sizes, 512 frames a batch, 12 batches. There each
