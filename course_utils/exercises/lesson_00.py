@@ -14,7 +14,7 @@ def _returns(draw: Draw) -> dict:
         returns = torch.where(draw.flags(0.75, count), 500, draw.integers(300, 470, count))
     else:
         returns = torch.where(draw.flags(0.3, count), 500, draw.integers(455, 475, count))
-    kind = draw.uniform(0, 1)
+    kind = (draw.turn(16) + draw.uniform(0, 1)) / 16  # each kind comes in every check
     if kind < 0.4:
         beside = 0
     elif kind < 0.75:

@@ -137,9 +137,11 @@ def labs(clone, broken, tmp_path_factory):
         settings = 'c.IPKernelApp.ip = "0.0.0.0"\nc.Session.key = b""\n'
         (home / ".ipython" / "profile_default" / f"{name}.py").write_text(settings)
     env = environment_of_a_newcomer(home)
-    labs = [Lab(clone, env, PORT, start(clone, PORT)) for _ in range(2)]
+    labs = []
     try:
-        for lab in labs:
+        for _ in range(2):  # the second one finds the port taken
+            lab = Lab(clone, env, PORT, start(clone, PORT))
+            labs.append(lab)
             lab.address = lab.url(within=SECONDS)
             status_of(lab.address)
             lab.runtime = home / ".local" / "share" / "jupyter" / "runtime"

@@ -89,7 +89,14 @@ def test_make_lab_opens_the_course_and_the_second_call_installs_nothing(clone, n
 
     finally:
         first.stop()
-    second = subprocess.run(["make", "setup"], cwd=clone, env=newcomer, capture_output=True, text=True, check=True)
+    second = subprocess.run(
+        ["make", "--no-print-directory", "setup"],
+        cwd=clone,
+        env=newcomer,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert second.stdout == second.stderr == "", "what is there is not installed again"
 
 

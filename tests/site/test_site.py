@@ -366,7 +366,7 @@ class TestPage:
         assert forms.count() == sum(STILL in html for html in outputs(name))
         for form in forms.all():
             form.evaluate("form => form.querySelectorAll('details').forEach(fold => { fold.open = true })")
-            assert form.locator("img, table, video").first.is_visible()
+            assert form.locator("img, table, video, details").first.is_visible()
 
     def test_formulas_are_drawn(self, visited, built):
         name, page = visited
