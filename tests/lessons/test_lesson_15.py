@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
 
 import pytest
 import torch
 from tensordict import TensorDict
 from tensordict.nn import TensorDictModule
-from torchrl.envs import ExplorationType, StepCounter, TransformedEnv, check_env_specs, set_exploration_type
+from torchrl.envs import (
+    ExplorationType,
+    PettingZooWrapper,
+    StepCounter,
+    TransformedEnv,
+    check_env_specs,
+    set_exploration_type,
+)
 from torchrl.envs.utils import MarlGroupMapType
 from torchrl.objectives import ClipPPOLoss
 from torchrl.objectives.multiagent import IPPOLoss, MAPPOLoss
 from torchrl.objectives.value import GAE, MultiAgentGAE
 
 from benchmarks import store
-from benchmarks.groups import multiagent
+from benchmarks.groups import multiagent, rewards, vmas
 from benchmarks.lesson_code import FIRST_SEED
 
 KEYS = {"value": ("agents", "state_value"), "reward": ("agents", "reward")}
@@ -147,6 +155,88 @@ class TestTheKeys:
             found.append(loss(frames.reshape(-1)))
         for name in ("loss_objective", "loss_critic"):
             assert torch.equal(found[0][name], found[1][name])
+
+
+@pytest.fixture(scope="module")
+def space():
+    return vmas.definitions() | {name: rewards.definitions()[name] for name in ("missed", "ByCredit")}
+
+
+class TestOtherRewardsAndWorlds:
+    def test_the_difference_reward_is_what_the_team_would_have_lost(self, space):
+        place = 2 * torch.rand(200, 3, 2) - 1
+        distance = space["distances"](place)
+        team = -distance.min(1).values.mean(1)
+        for rover in range(3):
+            others = [mate for mate in range(3) if mate != rover]
+            without = -distance[:, others].min(1).values.mean(1)
+            torch.testing.assert_close(space["missed"](place)[:, rover, 0], team - without)
+
+    def test_its_world_pays_it(self, space):
+        world = TransformedEnv(space["ByCredit"](4), StepCounter(5))
+        check_env_specs(world)
+        step = world.rollout(1)["next", "agents"][:, 0]
+        torch.testing.assert_close(step["reward"], space["missed"](step["observation"][..., :2]))
+
+    def test_six_numbers_are_speed_way_and_where_the_rays_hit(self, space):
+        seen = torch.zeros(2, 3, 18)
+        seen[..., 2:4], seen[..., 4:6] = 0.5, torch.tensor([1.0, -2.0])  # speed; place minus goal
+        seen[0, 0, 6 + 3] = 0.2  # the fourth of twelve rays points up
+        six = space["SixNumbers"]()._apply_transform(seen)
+        torch.testing.assert_close(six[0, 0], torch.tensor([0.5, 0.5, -1, 2, 0, 0.2]))
+        assert not six[1, :, 4:].any()
+
+    def test_only_the_first_episode_of_a_copy_counts(self, space):
+        done = torch.tensor([[0, 1, 0, 1], [0, 0, 0, 1]], dtype=torch.bool).unsqueeze(-1)
+        played = {"done": done, "agents": {"reward": torch.ones(2, 4, 3, 1)}}
+        assert space["returns"](TensorDict({"next": played}, [2, 4])).tolist() == [2, 4]
+
+    def test_the_film_shows_the_arrival_with_most_hits_in_two_decimals(self, space):
+        rollout = TensorDict({"next": {}, "agents": {"all": torch.zeros(3, 4, 3, 18)}}, [3, 4])
+        done = torch.tensor([[0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]], dtype=torch.bool).unsqueeze(-1)
+        rollout["next", "done"], rollout["next", "terminated"] = (
+            done,
+            done & torch.tensor([1, 1, 0]).bool()[:, None, None],
+        )
+        rollout["next", "agents", "reward"] = torch.full((3, 4, 3, 1), 1 / 3)
+        seen = rollout["agents", "all"]
+        seen[0, :, :, 6], seen[1, :, :2, 7], seen[2, :, :, 8] = 0.1, 0.1, 0.1  # 6 hits; 7; 12, but never there
+        seen[1, 0, 2, 9], seen[1, 0, 0, :2] = 0.1, -0.63
+        assert space["busiest"](rollout) == 1
+        path = space["path_of"](rollout, 1)
+        assert len(path["places"]) == 3 and path["places"][0][0] == [-0.63, -0.63]
+        assert path["sees"] == [[1, 1, 1], [1, 1, 0], [1, 1, 0]] and path["rewards"] == [0.3333] * 3
+
+    def test_vmas_keeps_its_specs_and_lets_the_clock_truncate(self, space):
+        pytest.importorskip("vmas")
+        world = space["navigation"](4, 0)
+        check_env_specs(world)
+        assert world.rollout(100)["next", "truncated"][:, -1].all()
+
+
+@pytest.fixture(scope="module")
+def game():
+    classic = pytest.importorskip("pettingzoo.classic.connect_four_v3")
+    one_group = {"use_mask": True, "group_map": MarlGroupMapType.ALL_IN_ONE_GROUP}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return PettingZooWrapper(classic.env(), **one_group).rollout(42)
+
+
+class TestTurns:
+    def test_in_each_step_one_acts_and_the_mask_says_who(self, game):
+        turn = game["agents", "mask"]
+        assert (turn.sum(1) == 1).all() and not (turn[1:] & turn[:-1]).any()
+
+    def test_random_moves_are_legal_and_a_loser_pays(self, game):
+        moves = game["agents"][game["agents", "mask"]]
+        assert moves["action_mask"].gather(-1, moves["action"].unsqueeze(-1)).all()
+        assert not game["next", "agents", "reward"].sum(1).any()
+
+    def test_who_waits_sees_the_move_at_once(self, game):
+        turn = game["agents", "mask"]
+        after = game["next", "agents"][~turn]["observation", "observation"]
+        assert (after.sum((1, 2, 3)) == torch.arange(1, len(game) + 1)).all()
 
 
 class TestBrokenMates:
