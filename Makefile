@@ -6,7 +6,7 @@ COURSE := .venv/bin/python
 DEPRECATED_CALLS := error::DeprecationWarning:__main__,error::PendingDeprecationWarning:__main__,error::FutureWarning:__main__
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lab slides site student answers wheelhouse wheel extras publish colab check lint test lesson notebooks lock canary lowest coverage bench bench-page setup-dev python
+.PHONY: help setup lab slides site student answers ranking wheelhouse wheel extras publish colab check lint test lesson notebooks lock canary lowest coverage bench bench-page setup-dev setup-tools python
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -23,7 +23,7 @@ test: lint  ## everything the project's checks run, the slow ones too, and what 
 	@$(COURSE) -m tools.browser
 	@$(COURSE) tests/lessons/claims.py
 	@OMP_NUM_THREADS=1 PYTHONWARNINGS=$(DEPRECATED_CALLS) $(COURSE) -m pytest --nbval-lax --nbval-current-env \
-	  -p tools.costs --numprocesses 3 --dist loadfile --no-loadscope-reorder build/claimed tests
+	  -p tools.costs -r fER --numprocesses 3 --dist loadfile --no-loadscope-reorder build/claimed tests
 
 check: lint  ## the fast part: lint, unit tests, notebooks equal to lessons
 	@OMP_NUM_THREADS=1 $(COURSE) -m pytest -m "not slow" --numprocesses 2
@@ -44,26 +44,31 @@ bench: setup-dev  ## measure what docs/benchmark.md shows; two to three hours (A
 bench-page: setup-dev  ## write docs/benchmark.md anew from the stored results
 	@$(COURSE) -m benchmarks.page
 
-slides: setup-dev  ## build the workshop decks into build/slides: HTML and PDF with notes
+slides: setup-tools  ## build the workshop decks into build/slides: HTML and PDF with notes
 	@$(COURSE) -m tools.slides
 
-site: setup-dev  ## build the course as web pages into build/site: lessons, guides, decks, search
+site: setup-tools  ## build the course as web pages into build/site: lessons, guides, decks, search
 	@$(COURSE) -m tools.site
 
-student: setup-dev  ## notebooks for a class into build/student: no solutions, no outputs; and a zip
+student: setup-tools  ## notebooks for a class into build/student: no solutions, no outputs; and a zip
 	@$(COURSE) -m tools.copies student
 
-answers: setup-dev  ## notebooks with their solutions open into build/answers; and a zip
+answers: setup-tools  ## notebooks with their solutions open into build/answers; and a zip
 	@$(COURSE) -m tools.copies answers
+
+ranking: python  ## examine the agents that a class handed in, and rank them on one page (FOLDER=agents)
+	@test -n "$(FOLDER)" || { echo "Say where they lie: make ranking FOLDER=agents" >&2; exit 1; }
+	@"$(PYTHON)" -I tools/setup.py deploy
+	@$(COURSE) -m tools.ranking "$(FOLDER)"
 
 wheel: setup  ## the course as one file, to put beside a notebook on Colab
 	@$(COURSE) -m tools.wheel
 
-extras: python  ## install what single lessons use besides (NAME=minari, or multiagent, ray, rllib, sb3, tuning)
+extras: python  ## install what single lessons use besides (NAME=minari, or atari, deploy, llm, multiagent, ray, rllib, sb3, tuning)
 	@test -n "$(NAME)" || { echo "Name one: make extras NAME=minari" >&2; exit 1; }
 	@"$(PYTHON)" -I tools/setup.py $(NAME)
 
-publish: setup-dev  ## once you have a public repository: let all links and set-up cells lead there (ADDRESS=https://...)
+publish: setup-tools  ## once you have a public repository: let all links and set-up cells lead there (ADDRESS=https://...)
 	@$(COURSE) -m tools.publish "$(ADDRESS)"
 
 colab: setup-dev  ## run the course with what Colab carries; 5 GB, half an hour (LIST=file: with a newer list of Colab's)
@@ -72,7 +77,7 @@ colab: setup-dev  ## run the course with what Colab carries; 5 GB, half an hour 
 wheelhouse: setup  ## all wheels for this platform into build/wheelhouse; then, offline: make lab WHEELHOUSE=dir
 	@$(COURSE) -m tools.wheelhouse
 
-lock: setup-dev  ## pin again from pyproject.toml (UPGRADE=1: move to the newest releases)
+lock: setup-tools  ## pin again from pyproject.toml (UPGRADE=1: move to the newest releases)
 	@upgrade="$(UPGRADE)"; $(COURSE) -m tools.lock $${upgrade:+--upgrade}
 
 coverage: setup-dev  ## the lines of course_utils that no test and no notebook runs; fails under 95 %
@@ -82,14 +87,18 @@ coverage: setup-dev  ## the lines of course_utils that no test and no notebook r
 	@$(COURSE) -m coverage combine --quiet
 	@$(COURSE) -m coverage report
 
-canary: setup-dev  ## run the lessons with the newest releases, upper bounds left out (TORCH=2.13.0: hold torch there)
-	@torch="$(TORCH)"; $(COURSE) -m tools.drift newest $${torch:+--torch "$$torch"}
+canary: setup-dev  ## run the lessons with the newest releases, upper bounds left out (TORCH=2.13.0: hold torch; WORLDS=1: the worlds)
+	@torch="$(TORCH)"; if test -n "$(WORLDS)"; then $(COURSE) -m tools.worlds newest; \
+	else $(COURSE) -m tools.drift newest $${torch:+--torch "$$torch"}; fi
 
 lowest: setup-dev  ## run the lessons with the lowest releases that pyproject.toml allows
 	@$(COURSE) -m tools.drift lowest
 
+setup-tools: python  # what builds copies, pages and decks of notebooks that are there, and no lesson's extras
+	@"$(PYTHON)" -I tools/setup.py dev
+
 setup-dev: python  # with the extras of lessons and benchmark, so that their tests have all of it
-	@"$(PYTHON)" -I tools/setup.py dev minari multiagent ray rllib sb3 tuning
+	@"$(PYTHON)" -I tools/setup.py dev atari deploy llm minari multiagent ray rllib sb3 tuning
 
 python:
 	@command -v "$(PYTHON)" > /dev/null || { echo "$(PYTHON) was not found. Install Python 3.11, or name yours: make lab PYTHON=/path/to/python" >&2; exit 1; }

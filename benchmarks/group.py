@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from benchmarks import results_table
 from benchmarks.section import Arms, Section
 
 
@@ -29,6 +30,9 @@ class Group:
         only_seconds: nothing it finds says anything of another machine.
         missing: why it cannot be measured here, in a few words; empty where it can.
         unmeasured: what the page says where there are no results; empty for the usual words.
+        stale: given an arm and a stored run, has that run to be measured again? For groups whose arms have code of
+            their own, so that a change of one leaves the others as they are.
+        lesson_table: what lessons show in place of `{{table <results> <group>}}`.
     """
 
     name: str
@@ -46,3 +50,5 @@ class Group:
     only_seconds: bool = False
     missing: Callable[[], str] = lambda: ""
     unmeasured: str = ""
+    stale: Callable[[str, dict], bool] = lambda arm, run: False
+    lesson_table: Callable[[Arms], str] = results_table.table

@@ -6,6 +6,7 @@ import contextlib
 import functools
 import io
 import os
+import re
 from collections.abc import Iterator
 
 import jupytext
@@ -59,6 +60,32 @@ def named_code(lesson: str, *ids: str) -> str:
     if missing := sorted(set(ids) - set(cells)):
         raise LookupError(f"{lesson}.py has no cell with the id {' and '.join(missing)}")
     return "\n\n".join(cells[name] for name in ids)
+
+
+def python_blocks(guide: str) -> list[str]:
+    """The blocks of Python of a guide in docs/, such as "your_simulator"."""
+    text = (ROOT / "docs" / f"{guide}.md").read_text()
+    return re.findall(r"^```python\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
+
+
+@functools.cache
+def guide_code(guide: str, *classes: str) -> str:
+    """The blocks of a guide that define these classes, and all that are nothing but imports.
+
+    Raises:
+        LookupError: no block defines one of them.
+    """
+    blocks = python_blocks(guide)
+    chosen = []
+    for name in classes:
+        found = [block for block in blocks if f"class {name}(" in block or f"class {name}:" in block]
+        if not found:
+            raise LookupError(f"docs/{guide}.md has no block of Python with the class {name}")
+        chosen.append(found[0])
+    imports = [
+        line for block in blocks for line in block.splitlines() if re.match(r"(from|import) (?!course_utils)", line)
+    ]
+    return "\n\n".join(["\n".join(dict.fromkeys(imports)), *chosen])
 
 
 def run_code(code: str, seed: int) -> dict:

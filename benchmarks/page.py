@@ -1,4 +1,4 @@
-"""Write docs/benchmark.md and its figures from the stored results: `make bench-page`.
+"""Write docs/benchmark.md with its figures, and docs/worlds.md, from the stored results: `make bench-page`.
 
 No number of the page is typed: each is computed from benchmarks/results/. A group that was not measured says so.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from benchmarks import store, targets
+from benchmarks import store, targets, worlds_page
 from benchmarks.group import Group
 from benchmarks.groups import groups
 from benchmarks.section import Section
@@ -62,7 +62,8 @@ def write(results: Path, docs: Path) -> None:
     for old in (docs / "benchmark").glob("*.svg"):
         if f"benchmark/{old.name}" not in files:
             old.unlink()
-    print(f"Wrote {docs / 'benchmark.md'} and {len(files) - 1} figures")
+    worlds_page.write(results, docs)
+    print(f"Wrote {docs} and {sum(name.endswith('.svg') for name in files)} figures")
 
 
 def main() -> None:

@@ -80,7 +80,7 @@ def run(
         and_cpu = " or on another CPU" if group.only_seconds else ""
         print(f"{name}: {forgotten} runs forgotten: made by other code, with other versions{and_cpu}")
     jobs = group.jobs(count or group.repeats)
-    todo = [job for job in jobs if not results.has(name, *job)]
+    todo = [job for job in jobs if not results.has(name, *job) or is_stale(group, results, *job)]
     if todo and name in results.without_seconds:
         print(
             f"{name}: the stored seconds are of {store.machine_words(results.stamps[name])}; new runs are kept without "
@@ -88,6 +88,10 @@ def run(
         )
     with tqdm(total=len(jobs), initial=len(jobs) - len(todo), desc=name, unit="run", file=sys.stdout) as bar:
         return work(groups, name, todo, results, bar, group, workers) if todo else []
+
+
+def is_stale(group: Group, results: store.Store, arm: str, key: int) -> bool:
+    return group.stale(arm, results.runs[group.name][arm][str(key)])
 
 
 def work(groups, name, todo, results, bar, group, workers) -> list[str]:

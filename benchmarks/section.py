@@ -21,7 +21,7 @@ class Section:
         stamp: what the group was measured with.
         arms: its runs.
         paragraphs: in Markdown.
-        files: bytes of figures, by their path in docs/.
+        files: bytes of figures and of pages of their own, by their path in docs/.
     """
 
     stamp: Mapping

@@ -15,14 +15,17 @@ os.environ.setdefault("SDL_AUDIODRIVER", "dummy")
 _HOME = {
     "Board": "views.board",
     "BreakItLab": "views.break_it_lab",
+    "DreamScrubber": "views.dream_scrubber",
     "Episode": "views.video",
     "EpisodeScrubber": "views.episode_scrubber",
     "FaultLab": "views.fault_lab",
     "LivePlot": "views.live_plot",
     "PALETTE": "views.plotting",
     "ReplayLens": "views.replay_lens",
+    "TokenScrubber": "views.token_scrubber",
     "ask_for_extra": "machine.extras",
     "check": "exercises.checking",
+    "check_simulator": "exercises.simulator_check",
     "choose_device": "machine.device",
     "diagnose": "machine.doctor",
     "flow": "views.key_flow",
@@ -31,8 +34,12 @@ _HOME = {
     "learning_curves": "views.plotting",
     "library_scripts": "runs.shipped",
     "load_checkpoint": "runs.checkpoint",
+    "load_families": "runs.shipped",
     "load_results": "runs.shipped",
+    "load_weights": "runs.shipped",
     "real_records": "runs.shipped",
+    "play_page": "views.play_page",
+    "read_card": "runs.agent_card",
     "record_episode": "views.video",
     "save_checkpoint": "runs.checkpoint",
     "seed_everything": "machine.seeding",
@@ -44,6 +51,7 @@ _HOME = {
     "stop_on_nan": "runs.stop_on_nan",
     "use_course_style": "views.plotting",
     "watch_loop": "exercises.loop_watch",
+    "write_card": "runs.agent_card",
 }
 __all__ = sorted(_HOME)
 

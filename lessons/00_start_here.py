@@ -22,10 +22,10 @@ from course_utils import diagnose
 diagnose()
 
 # %% [markdown]
-# This report is the course's *doctor*. Each line is *ok*, a *warning* (the course goes on without
-# it) or a *problem* (mend it first: the line names the command). Some time later, when something
-# behaves oddly, run this cell again, or, in a terminal in the course's folder,
-# `.venv/bin/python -m course_utils doctor`.
+# This is the course's *doctor*. Open the fold to see what was checked. What is not well stands in
+# the open: as a *warning* (the course goes on without it) or a *problem* (mend it first: the line
+# names the command). Some time later, when something behaves oddly, run this cell again, or, in a
+# terminal in the course's folder, `.venv/bin/python -m course_utils doctor`.
 #
 # ## What you will build  (about 2 min to here)
 #

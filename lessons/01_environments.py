@@ -1076,6 +1076,7 @@ for name, walker in {"random": None, "down, then right": down_then_right}.items(
 # world of your own that passes the check.
 #
 # **Try next:** give the boats a second sea: a current that drifts all of them by 0.1 per step. What
-# must `steer_home` do about it?
+# must `steer_home` do about it? Have you a simulator of your own, in NumPy say? [Your own
+# simulator](../docs/your_simulator.md) brings it to TorchRL in three ways, and has it checked.
 #
 # Go on with [{{next title}}]({{next file}}).

@@ -1145,8 +1145,9 @@ for skip in [1, 4]:
 #
 # This is the usual preparation of Atari games (Mnih et al., 2015): colour off, 84 by 84 pixels, four frames in a stack, each
 # action played for four. The games come with the package `ale-py`: after `pip install ale-py` and `import ale_py`,
-# `GymEnv("ALE/Pong-v5", from_pixels=True, pixels_only=True)` hands out screens of 210 by 160 pixels, and skips four
-# frames by itself. Training on them takes millions of frames, and a GPU; the chain above is the same.
+# `GymEnv("ALE/Pong-v5", from_pixels=True, pixels_only=True, frame_skip=4)` hands out screens of 210 by 160 pixels.
+# (Without `frame_skip` it skips none: lesson 18.) Training on them takes millions of frames, and a GPU; the chain above is
+# the same.
 #
 # ## Was it luck?  (about 90 min to here) (deeper)
 #

@@ -659,7 +659,7 @@ alt = f"Score of finished trials against each setting. Correlations: {facts}."
 dashboard("slice", alt, target_name="score")
 
 # %% [markdown]
-# One panel per setting, on a log scale; one dot per finished trial, and dark dots came late. Where do the late ones
+# One panel per setting, on a log scale; one dot per finished trial, and the pale ones came first. Where do the late ones
 # crowd? There the sampler thinks the good settings are. A dot's height is the mean of three seeds, so it may be off by
 # what you saw above.
 #

@@ -51,6 +51,20 @@ for (const scrubber of document.querySelectorAll(".course-scrubber")) {
   show(0);
 }
 
+// Answers of a language model: one slider goes through the checkpoints of its training.
+for (const tokens of document.querySelectorAll(".course-tokens")) {
+  const checkpoints = [...tokens.children];
+  const slider = range("checkpoint of the training", checkpoints.length - 1);
+  const show = (number) => {
+    checkpoints.forEach((checkpoint, place) => { checkpoint.open = place === number; });
+    slider.setAttribute("aria-valuetext", checkpoints[number].querySelector("summary").textContent);
+  };
+  slider.addEventListener("input", () => show(Number(slider.value)));
+  slider.value = checkpoints.length - 1;
+  tokens.prepend(slider);
+  show(checkpoints.length - 1);
+}
+
 // A number that was turned before: its positions, one of them at a time.
 for (const turned of document.querySelectorAll(".course-positions")) {
   const positions = [...turned.querySelectorAll("figure")];

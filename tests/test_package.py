@@ -36,7 +36,7 @@ def test_no_name_is_hidden_by_a_module():
 
 
 def test_a_wrong_name_lists_the_right_ones():
-    with pytest.raises(AttributeError, match="ReplayLens, ask_for_extra, check"):
+    with pytest.raises(AttributeError, match="ReplayLens, TokenScrubber, ask_for_extra, check"):
         course_utils.chek  # noqa: B018
 
 

@@ -25,11 +25,3 @@ class FreshToken(PasswordIdentityProvider):
     @validate("token")
     def _not_from_the_settings(self, proposal: dict) -> str:
         return self._new()
-
-    @property
-    def token_generated(self) -> bool:
-        return True
-
-    @token_generated.setter
-    def token_generated(self, value: bool) -> None:
-        """The server's attempt to call it a token from the settings, whose address it would not print."""

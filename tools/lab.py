@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import argparse
+import importlib.metadata
+import importlib.util
 import os
+import re
 import socket
 import sys
 import tempfile
 from contextlib import suppress
+from itertools import groupby
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tools import workcopy
 
 ROOT = Path(__file__).resolve().parents[1]
 if str(ROOT) not in sys.path:
     sys.path.append(str(ROOT))
 # Our folder is the last place where modules are looked for: a learner's random.py in it hides no library's.
-START = f"import sys; sys.path.append({str(ROOT)!r}); from jupyterlab.labapp import main; main()"
+START = f"import sys; sys.path.append({str(ROOT)!r}); from tools.server import main; main()"
 FIRST = "work/00_start_here.ipynb"
 ADDRESS = "127.0.0.1"
 
@@ -69,6 +77,8 @@ def jupyter_command(port: int) -> list[str]:
         "ServerApp.port": port,
         "ServerApp.port_retries": 50,  # should another server take the port in this moment
         "ServerApp.sock": "",
+        "ServerApp.log_level": "WARN",
+        "LabApp.log_level": "WARN",
         "ServerApp.contents_manager_class": "jupyter_server.services.contents.largefilemanager.AsyncLargeFileManager",
         "ServerApp.kernel_spec_manager_class": "jupyter_client.kernelspec.KernelSpecManager",
         "ServerApp.root_dir": ROOT,
@@ -92,6 +102,37 @@ def jupyter_command(port: int) -> list[str]:
     return command
 
 
+def lacking() -> list[str]:
+    """What of the course this Python lacks: packages that it needs, and the course itself, installed."""
+    import tomllib
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    needed = [re.match(r"[\w-]+", line).group() for line in project["dependencies"]]
+    there = {re.sub(r"[-_.]+", "-", name.lower()) for name in names_installed()}
+    return [name for name in [*needed, project["name"]] if name not in there]
+
+
+def names_installed() -> list[str]:
+    return [found.metadata["Name"] or "" for found in importlib.metadata.distributions()]
+
+
+def check_packages() -> None:
+    """Raise SystemExit, with what mends it, where this Python is too old or the course is not installed in it."""
+    from tools import setup
+
+    oldest, too_new = setup.supported_pythons()
+    if not oldest <= sys.version_info[:2] < too_new:
+        allowed = f"{'.'.join(map(str, oldest))} or newer, and older than {'.'.join(map(str, too_new))}"
+        sys.exit(f"The course needs Python {allowed}; {sys.executable} is {sys.version.split()[0]}.")
+    if missing := lacking():
+        has_pip = importlib.util.find_spec("pip") is not None
+        pip = f'"{sys.executable}" -m pip install' if has_pip else f'uv pip install --python "{sys.executable}"'
+        sys.exit(
+            f"{sys.executable} lacks {', '.join(missing)}. Install the course into it, in the course's folder: "
+            f"{pip} --editable . Or let the course make an environment of its own: make lab"
+        )
+
+
 def check_home() -> None:
     """Raise SystemExit where JupyterLab could not keep its notes: a home that is not there, or is read-only."""
     from jupyter_core.paths import jupyter_runtime_dir
@@ -107,27 +148,45 @@ def check_home() -> None:
         )
 
 
-def prepare(wanted: int) -> list[str]:
-    """Look the machine over, bring work/ up to date, and return the command that opens it.
+def in_few_lines(changes: list[workcopy.Change]) -> list[str]:
+    """What was done in work/: a line each, but where the same was done to more than three notebooks, one for all."""
+    lines = []
+    for words, same in groupby(sorted(changes, key=lambda change: change.words), lambda change: change.words):
+        names = [str(change.path.relative_to(ROOT)) for change in same]
+        lines += [f"work/: {len(names)} notebooks {words}."] if len(names) > 3 else [f"{n} {words}." for n in names]
+    return lines
+
+
+def look_and_copy() -> None:
+    """Look the machine over and bring work/ up to date.
 
     Raises:
         SystemExit: the course cannot run here; what is in the way was printed, or is the exit's message.
-        OSError: no port is free.
     """
     from course_utils.machine.doctor import diagnose
     from tools import workcopy
 
-    check_home()
     print("Looking this machine over ...", flush=True)
     report = diagnose()
-    print(report, flush=True)
+    print(report.short, flush=True)
     if report.exit_code:
         sys.exit(report.exit_code)
     try:
-        for change in workcopy.update(ROOT / "notebooks", ROOT / "work"):
-            print(f"{change.path.relative_to(ROOT)} {change.words}.")
+        for line in in_few_lines(workcopy.update(ROOT / "notebooks", ROOT / "work")):
+            print(line)
     except workcopy.CannotCopy as error:
         sys.exit(str(error))
+
+
+def prepare(wanted: int) -> list[str]:
+    """Look the machine over, bring work/ up to date, and return the command that opens it.
+
+    Raises:
+        SystemExit: as `look_and_copy`, or there is no home for JupyterLab.
+        OSError: no port is free.
+    """
+    check_home()
+    look_and_copy()
     if address := already_open():
         print(
             f"The course is open already: {address}\nUse that one: what two write to one notebook, the last one "
@@ -142,16 +201,20 @@ def prepare(wanted: int) -> list[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--port", type=port_number, default=8888)
+    parser.add_argument("--copy", action="store_true", help="make your copy in work/, to be opened in another program")
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="replace")  # a terminal that knows no ✔ shows a question mark
+    arguments = parser.parse_args()
     try:
-        command = prepare(parser.parse_args().port)
+        check_packages()
+        if arguments.copy:
+            return look_and_copy()
+        command = prepare(arguments.port)
     except KeyboardInterrupt:
         sys.exit("\nInterrupted before JupyterLab was started. To start again: make lab")
     except OSError as error:
         sys.exit(str(error))
-    print("Starting JupyterLab. If no browser opens, copy the address with ?token= below. Ctrl+C twice ends it.")
-    sys.stdout.flush()
+    print("Starting JupyterLab ...", flush=True)
     # In JupyterLab's own terminal `python` is the course's.
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     os.chdir(ROOT)

@@ -15,6 +15,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Sequence
+from copy import deepcopy
 from pathlib import Path
 
 import jupytext
@@ -23,7 +24,7 @@ from nbclient import NotebookClient
 from nbformat import NotebookNode
 from tqdm import tqdm
 
-from benchmarks import results_table
+from benchmarks.groups import groups
 from course_utils.views.display import ONE_OF_THEM, WIDGET
 from tools import misconceptions
 from tools.course import (
@@ -44,6 +45,15 @@ from tools.course import (
 CONTRIBUTING = ROOT / "docs" / "contributing.md"
 COLAB_RECORD = ROOT / "course_utils" / "machine" / "colab.json"  # what `make colab` noted
 SOLUTION = "# @title Solution (unfold to read)\n"
+SETUP = "# @title Set-up: run this first; it installs what is missing, never torch, matplotlib or ipywidgets\n"
+# The first folds the code in JupyterLab; Colab folds a "form" and shows its title.
+FOLDED = {"jupyter": {"source_hidden": True}, "cellView": "form"}
+NOWHERE = """
+    if course is None:
+        raise ImportError(
+            "The course is not installed, and this copy of it has no public address. In the course's folder, "
+            "`make wheel` builds one file: put it beside this notebook (Colab: Files, Upload), and run this cell again."
+        )"""
 WHEEL_NAME = "torchrl_course"  # how the file that `make wheel` builds begins
 MAX_BYTES = 1_000_000
 TIMEOUT = 600  # seconds for one cell
@@ -92,19 +102,14 @@ def setup_cell() -> str:
     """The first code cell: fetches the course where it is missing, from a wheel beside the notebook or its address."""
     published, pythons = publication(), pyproject()["project"]["requires-python"]
     source = f'"{published.requirement}"' if published else "None"
+    nowhere = "" if published else NOWHERE
     return f'''
-# Set-up: installs what is missing here (Colab, a bare kernel); never torch, matplotlib or ipywidgets.
-import importlib.util
+{SETUP}import importlib.util
 from pathlib import Path
 
 if importlib.util.find_spec("course_utils") is None:
     wheels = sorted(Path.cwd().glob("{WHEEL_NAME}-*.whl"), key=lambda file: file.stat().st_mtime)
-    course = wheels[-1] if wheels else {source}
-    if course is None:
-        raise ImportError(
-            "The course is not installed, and this copy of it has no public address. In the course's folder, "
-            "`make wheel` builds one file: put it beside this notebook (Colab: Files, Upload), and run this cell again."
-        )
+    course = wheels[-1] if wheels else {source}{nowhere}
     %pip install --quiet --no-deps "{{course}}"
     importlib.invalidate_caches()
     if importlib.util.find_spec("course_utils") is None:
@@ -141,7 +146,7 @@ def generate(lesson: Path) -> NotebookNode:
     notebook = jupytext.read(lesson, fmt="py:percent")
     first = [
         nbformat.v4.new_markdown_cell(header(stem, course), metadata={"id": "header"}),
-        nbformat.v4.new_code_cell(setup_cell(), metadata={"id": "setup", "tags": ["setup"]}),
+        nbformat.v4.new_code_cell(setup_cell(), metadata={"id": "setup", "tags": ["setup"], **deepcopy(FOLDED)}),
     ]
     notebook.cells = first + notebook.cells
     fill_placeholders(notebook, lesson)
@@ -150,9 +155,7 @@ def generate(lesson: Path) -> NotebookNode:
     for cell in notebook.cells:
         cell.id = cell_id(stem, cell, taken)
         if "solution" in cell.metadata.get("tags", []):
-            # The first folds the code in JupyterLab; Colab folds a "form" and shows its title.
-            cell.metadata["jupyter"] = {"source_hidden": True}
-            cell.metadata["cellView"] = "form"
+            cell.metadata.update(deepcopy(FOLDED))
             cell.source = SOLUTION + cell.source
     notebook.metadata = {
         "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
@@ -165,7 +168,7 @@ def generate(lesson: Path) -> NotebookNode:
 def result_table(results: str, group: str) -> str:
     """A table of measured results, straight from benchmarks/results/: a lesson cannot quote an old number."""
     path = ROOT / "benchmarks" / "results" / f"{results}.json"
-    return results_table.table(json.loads(path.read_text())["runs"][group])
+    return groups()[group].lesson_table(json.loads(path.read_text())["runs"][group])
 
 
 def fill_placeholders(notebook: NotebookNode, lesson: Path) -> None:

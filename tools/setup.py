@@ -9,6 +9,7 @@ Written so that Python 3.6 can still read it: a Python that is too old must get 
 import argparse
 import ast
 import functools
+import glob
 import hashlib
 import os
 import pathlib
@@ -18,6 +19,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
+import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 VENV = os.path.join(ROOT, ".venv")
@@ -27,6 +30,8 @@ UNFINISHED = os.path.join(VENV, "course-unfinished")
 WHEELHOUSE = {}  # settings of pip that take the place of the user's
 FREE_GB = 4  # `du -sh .venv` after an installation of the CPU build: 1.4 GB; the rest is for downloads and margin
 
+# What `jupyter labextension disable` says each time of what can be done besides.
+ABOUT_PLUGINS = "individual plugins can be re-enabled in the user interface"
 # The user's settings of pip that are kept; https://pip.pypa.io/en/stable/cli/pip_install/ says what they mean.
 KEPT_PIP_SETTINGS = [
     *("index-url", "extra-index-url", "find-links", "no-index", "trusted-host", "cert", "client-cert", "proxy"),
@@ -145,8 +150,7 @@ def make_venv():
             "%s is there already, without a pip that runs, and the course did not make it. Give it another name, and "
             "run this again: mv %s %s-mine" % (VENV, VENV, VENV)
         )
-    print("Making the virtual environment .venv ...")
-    sys.stdout.flush()
+    say("Making the virtual environment .venv ...")
     if not os.path.isdir(VENV):
         os.mkdir(VENV)
     with open(UNFINISHED, "w"):
@@ -174,8 +178,7 @@ def wait_for_others():
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        print("Another set-up of this folder is running; waiting for it to end ...")
-        sys.stdout.flush()
+        say("Another set-up of this folder is running; waiting for it to end ...")
         fcntl.flock(descriptor, fcntl.LOCK_EX)
     except OSError:  # not every file system can
         pass
@@ -246,21 +249,81 @@ def pip_settings():
 
 
 def pip(*command):
-    """Run the pip of .venv with its output in sight: wheels only, because a source distribution runs code to be built,
-    before its hash is compared; and with none of the user's settings but those that are kept.
+    """Run the pip of .venv: wheels only, because a source distribution runs code to be built, before its hash is
+    compared; and with none of the user's settings but those that are kept.
+
+    Of its lines, hundreds, one tells how far it is; where it fails, the last ones are printed.
     """
     settings = dict(WHEELHOUSE or pip_settings(), **{"only-binary": ":all:", "disable-pip-version-check": "1"})
     variables = {variable(name): value for name, value in settings.items()}
-    run("-m", "pip", *command, PIP_CONFIG_FILE=os.devnull, **variables)
+    process = subprocess.Popen(
+        [VENV_PYTHON, "-I", "-m", "pip"] + list(command),
+        cwd=ROOT,
+        env=dict(environment(), PIP_CONFIG_FILE=os.devnull, **variables),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    lines = []
+    reader = threading.Thread(target=read_lines, args=(process.stdout, lines), daemon=True)
+    reader.start()
+    total = sum(read(name).count(b"==") for name in command if name.startswith("requirements/"))
+    before, start = len(installed_packages()), time.time()
+    while reader.is_alive():
+        reader.join(0.2)
+        if sys.stdout.isatty():
+            done = len(installed_packages()) - before
+            print("\r%-78s" % progress(lines, total, done, time.time() - start), end="")
+            sys.stdout.flush()
+    if sys.stdout.isatty():
+        print("\r%-78s\r" % "", end="")
+    if process.wait() != 0:
+        print("".join(lines[-40:]))
+        raise stopped()
 
 
-def run(*command, **variables):
-    """Run Python in the virtual environment, isolated, with its output in sight."""
-    if subprocess.call([VENV_PYTHON, "-I"] + list(command), cwd=ROOT, env=dict(environment(), **variables)) != 0:
-        raise CannotInstall(
-            "The installation stopped; the lines above say why. When that is mended, run the same command again: "
-            "it goes on where it stopped."
-        )
+def read_lines(pipe, lines):
+    for line in pipe:
+        lines.append(line.decode(errors="replace"))
+
+
+def installed_packages():
+    places = (("lib", "python*"), ("Lib",))  # Windows has the second
+    return [path for place in places for path in glob.glob(os.path.join(VENV, *place, "site-packages", "*.dist-info"))]
+
+
+def progress(lines, total, installed, seconds):
+    """A bar of pip's two halves, fetching and installing, and words for it."""
+    fetched = sum(line.startswith(("Collecting ", "Requirement already satisfied")) for line in lines)
+    total = max(total, fetched, installed, 1)
+    installing = any(line.startswith("Installing collected packages") for line in lines)
+    words = "%s %d of %d" % (("installed", installed, total) if installing else ("fetched", fetched, total))
+    full = 15 * (fetched + installed) // total
+    return "[%s%s] %s packages, %d s" % ("#" * full, "." * (30 - full), words, seconds)
+
+
+def run(*command, **options):
+    """Run Python in the virtual environment, isolated, with its output in sight, but for lines that hold `hush`."""
+    hush = options.get("hush")
+    process = subprocess.Popen(
+        [VENV_PYTHON, "-I"] + list(command),
+        cwd=ROOT,
+        env=environment(),
+        stdout=subprocess.PIPE if hush else None,
+        stderr=subprocess.STDOUT if hush else None,
+    )
+    said = (process.communicate()[0] or b"").decode(errors="replace")
+    for line in said.splitlines():
+        if hush not in line:
+            say(line)
+    if process.returncode != 0:
+        raise stopped()
+
+
+def stopped():
+    return CannotInstall(
+        "The installation stopped; the lines above say why. When that is mended, run the same command again: "
+        "it goes on where it stopped."
+    )
 
 
 def works(*command):
@@ -318,6 +381,7 @@ def install_torch():
     version = torch_pin().split("==")[1]
     if works("-c", "import importlib.metadata as m; assert m.version('torch').split('+')[0] == %r" % version):
         return
+    say("Fetching and installing torch ...")
     folder = os.path.join(VENV, "torch-wheel")
     if os.path.isdir(folder):
         shutil.rmtree(folder)
@@ -333,6 +397,7 @@ def install(extras):
     names = ["requirements/%s.txt" % name for name in ["torch", "cuda", "core"] + extras]
     if is_installed(names):
         return
+    start = time.time()
     check_venv()
     check_room()
     wait_for_others()
@@ -342,24 +407,30 @@ def install(extras):
         check_python()  # later calls use .venv's own Python, whatever PYTHON is by then
         make_venv()
     elif os.path.exists(UNFINISHED):
-        print("The last installation did not finish; completing it.")
-        sys.stdout.flush()
+        say("The last installation did not finish; completing it.")
     with open(UNFINISHED, "w"):
         pass
     run("-c", FORGET_BROKEN)
     install_torch()
     pins = pin_files() + names[3:]
+    say("Fetching and installing the course's other packages ...")
     pip("install", "--no-deps", "--require-hashes", *[word for name in pins for word in ("-r", name)])
     pip("install", "--no-deps", "--no-build-isolation", "--editable", ".")
     pip("check")
     # JupyterLab would greet every learner with a question about news and fetch them from outside.
     news = "@jupyterlab/apputils-extension:announcements"
-    run("-m", "jupyterlab.labextensions", "disable", "--level=sys_prefix", news)
+    run("-m", "jupyterlab.labextensions", "disable", "--level=sys_prefix", news, hush=ABOUT_PLUGINS)
     # pip removes no extra, so what the stamp says of pins that are still the same stays true.
     still_true = {line for line in stamps() if holds(line)}
     with open(STAMP, "w") as file:
         file.write("\n".join(sorted({fingerprint(names), fingerprint(names[:3])} | still_true)) + "\n")
     os.remove(UNFINISHED)
+    say("Installed into .venv, in %d seconds." % (time.time() - start))
+
+
+def say(words):
+    print(words)
+    sys.stdout.flush()
 
 
 def stamps():
@@ -367,7 +438,9 @@ def stamps():
 
 
 def is_installed(names):
-    return fingerprint(names) in stamps() and works("-c", "import pip")
+    """Is all of it there, be it with more?"""
+    there = any(set(names) <= set(line.split()) and holds(line) for line in stamps())
+    return there and works("-c", "import pip")
 
 
 def main():

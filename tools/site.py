@@ -1,6 +1,7 @@
 """Build the course as web pages into build/site: `make site`.
 
-The pages are the committed notebooks, the guides in docs/, the decks and the README, laid out as in the repository.
+The pages are the committed notebooks, the guides in docs/, the decks and the README, laid out as in the repository;
+for assistants there are the lessons as plain Markdown, and `llms.txt`. On the home page an agent plays (`play.html`).
 Sphinx reads a copy in which links between them lead to pages, and solutions are folded. The pages ask nobody else for
 anything: fonts, icons and the formulas' script are among them.
 """
@@ -19,16 +20,20 @@ import nbformat
 import yaml
 from nbformat import NotebookNode
 
-from tools import slides
+from tools import plain, slides
 from tools.course import ROOT, course_of, lessons, publication
 
 SETTINGS = ROOT / "site"
 TARGET = ROOT / "build" / "site"
 WORK = ROOT / "build" / "site-work"
 HOME = "index.md"
+PLAYED = "play.html"
 NOWHERE = "not-on-the-site"
 LINK = re.compile(r"(?<=\]\()[^()\s]+(?=\))")
 PICTURE = re.compile(r"!\[([^\]]*)\]\((data:[^)]+)\)")
+THEMED = re.compile(
+    r'<picture>\s*<source [^>]*srcset="([^"]+)"[^>]*>\s*<img src="([^"]+)" alt="([^"]+)"[^>]*>\s*</picture>'
+)
 MINUTES = re.compile(r"^(#+ .+?)  \(((?:about )?\d+ min[^)]*)\)( \(deeper\))?$", re.MULTILINE)
 BOX = re.compile(r"^- \[ \] ", re.MULTILINE)
 FORM = re.compile(r"# @title (.+)\n")
@@ -75,20 +80,31 @@ def relinked(text: str, place: str, places: dict[str, Path]) -> str:
 def readable(text: str) -> str:
     """Markdown for a page. Minutes stand below their heading, where navigation and anchors leave them out; pictures
     that are written into the text become HTML, because Sphinx wants a file for each; a box to tick on paper is drawn,
-    because a form's would need a name of its own.
+    because a form's would need a name of its own. A picture that is another one in the dark follows the page's theme,
+    which a reader can choose, where a code host's follows the machine's.
     """
+    text = THEMED.sub(themed, text)
     text = MINUTES.sub(r'\1\3\n\n<p class="minutes">\2</p>\n', text)
     text = PICTURE.sub(r'<img src="\2" alt="\1">', text)
     return BOX.sub("- ☐ ", text)
 
 
+def themed(found: re.Match) -> str:
+    """Two pictures, of which the site's theme shows one; one paragraph, as it was."""
+    dark, light, alt = found.groups()
+    return "\n".join(
+        f"```{{image}} {file}\n:alt: {alt}\n:class: only-{theme}\n```"
+        for file, theme in ((light, "light"), (dark, "dark"))
+    )
+
+
 def fold(cell: NotebookNode) -> None:
     """Fold the set-up, and what JupyterLab and Colab fold, under the title that Colab shows."""
     form = FORM.match(cell.source)
-    if cell.metadata.get("jupyter", {}).get("source_hidden"):
-        name = form[1] if form else "Code"
-    elif "setup" in cell.metadata.get("tags", []):
+    if "setup" in cell.metadata.get("tags", []):
         name = "Set-up"
+    elif cell.metadata.get("jupyter", {}).get("source_hidden"):
+        name = form[1] if form else "Code"
     else:
         return
     cell.source = cell.source[form.end() :] if form else cell.source
@@ -100,7 +116,8 @@ def page(place: str, places: dict[str, Path]) -> str:
     """A source as Sphinx gets it."""
     text = places[place].read_text()
     if place.endswith(".md"):
-        return readable(relinked(text, place, places)) + (contents() if place == HOME else "")
+        text = readable(relinked(text, place, places))
+        return played_first(text) + contents() if place == HOME else text
     notebook = nbformat.reads(text, as_version=4)
     notebook.metadata.language_info["pygments_lexer"] = "ipython3"
     for cell in notebook.cells:
@@ -109,6 +126,25 @@ def page(place: str, places: dict[str, Path]) -> str:
         else:
             fold(cell)
     return nbformat.writes(notebook)
+
+
+def played_first(text: str) -> str:
+    """The home's Markdown with the page in which an agent plays, below its title and first paragraph."""
+    frame = f'<iframe class="course-play" src="{PLAYED}" title="CartPole: play, or let an agent play"></iframe>'
+    link = f'<p><a href="{PLAYED}">This page alone</a>: one file, made in lesson 19.</p>'
+    title, first, *others = text.split("\n\n")
+    return "\n\n".join([title, first, f"{frame}\n{link}", *others])
+
+
+def write_played(target: Path) -> None:
+    """Write the page in which the course's own agent plays."""
+    from course_utils import play_page
+    from tools import first_agent
+
+    agents = first_agent.agents()
+    # Whoever comes first sees what training is for, and then what it was like before.
+    in_order = {name: agents[name] for name in ("after training", "before training")}
+    play_page(in_order, target / PLAYED, title="CartPole: play, or let an agent play")
 
 
 def contents() -> str:
@@ -196,6 +232,8 @@ def build(target: Path = TARGET, work: Path = WORK) -> None:
     for kind in ("html", "pdf"):
         for deck in (work / "slides").glob(f"*.{kind}"):
             shutil.copy(deck, target / "slides")
+    plain.write(target)
+    write_played(target)
 
 
 def main() -> None:

@@ -54,7 +54,7 @@ def notebook_picture(address: str) -> tuple[str, str]:
     if len(found) != 1:
         raise SlideError(f"notebook:{address}: {len(found)} code cells match {words!r}; it takes exactly one.")
     shown = "".join(output.get("data", {}).get("text/html", "") for output in found[0].outputs)
-    image = re.search(r'<img src="(data:[^"]+)" alt="([^"]*)"', shown)
+    image = re.search(r'<img[^>]*? src="(data:[^"]+)" alt="([^"]*)"', shown)
     if not image:
         raise SlideError(f"notebook:{address}: the cell shows no picture.")
     return image[1], html.unescape(image[2])

@@ -11,6 +11,7 @@ import hashlib
 import itertools
 import json
 import os
+import re
 import secrets
 import time
 from collections.abc import Iterator
@@ -24,6 +25,7 @@ from course_utils.exercises.progress import COPIES_RECORD as RECORD
 from course_utils.runs.drafts import alone_in, delete_orphans, draft_in, put_in_place, sync
 from tools.setup import how_to_own
 
+PUBLICATION = "published.json"  # as tools.course has it, which needs more packages than `make lab` may ask for
 OURS = ""  # in place of a fingerprint: no edition has this one
 
 
@@ -45,6 +47,17 @@ def clear_outputs(text: str) -> str:
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
+    return nbformat.writes(notebook) + "\n"
+
+
+def at_home(text: str, published: Path) -> str:
+    """A notebook's text whose links to pages of the published repository lead to the files that lie here beside it."""
+    if not published.exists():
+        return text
+    notebook, address = nbformat.reads(text, as_version=4), json.loads(published.read_text())["address"]
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            cell.source = re.sub(rf"(?<=\]\(){re.escape(address)}/blob/\w+/", "../", cell.source)
     return nbformat.writes(notebook) + "\n"
 
 
@@ -224,7 +237,7 @@ def copy_editions(notebooks: Path, work: Path) -> list[Change]:
     record, changes = read_record(work)
     for source in sorted(notebooks.glob("*.ipynb")):
         try:
-            text = clear_outputs(source.read_text(encoding="utf-8"))
+            text = at_home(clear_outputs(source.read_text(encoding="utf-8")), notebooks.parent / PUBLICATION)
         except Exception:  # nbformat raises many kinds of errors for broken files
             get_back = f"git checkout HEAD -- {source.parent.name}/{source.name}"
             changes.append(Change(source, f"cannot be read and was left out (an unfinished merge?): {get_back}"))

@@ -20,6 +20,16 @@ def current_folder() -> str | None:
         return None
 
 
+def torch_state() -> torch.Tensor:
+    """The state of torch's default generator, as `torch.get_rng_state` gives it, but in any thread and at any time.
+
+    `torch.get_rng_state` makes its tensor while it holds the generator's lock. Up to Python 3.11 that may begin a
+    garbage collection, which runs finalizers: one that draws, or another thread that gets its turn meanwhile and draws,
+    waits for the lock for ever, and holds Python's own. Of a clone nobody else has the lock.
+    """
+    return torch.default_generator.clone_state().get_state()
+
+
 @contextlib.contextmanager
 def undisturbed() -> Iterator[None]:
     """Inside, gradients are on and nothing else is changed; afterwards all of this is as it was before.
@@ -31,7 +41,7 @@ def undisturbed() -> Iterator[None]:
     """
     here, variables = current_folder(), dict(os.environ)
     streams = sys.stdin, sys.stdout, sys.stderr
-    python, numpy, cpu = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    python, numpy, cpu = random.getstate(), np.random.get_state(), torch_state()
     graphics = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else None
     kind, device, threads, depth = (
         torch.get_default_dtype(),

@@ -47,20 +47,20 @@ class Finding:
 
 
 class Report(View):
-    """All findings, as a table in a notebook and as lines elsewhere."""
+    """All findings, as lines in a terminal; in a notebook as a table, folded but for what is not well."""
 
     def __init__(self, findings: list[Finding]) -> None:
         self.findings = findings
-        rows = "".join(
-            f"<tr><td style='text-align:left'>{SYMBOLS[f.status]} {f.status}</td>"
-            f"<td style='text-align:left'>{escape(f.topic)}</td><td style='text-align:left'>{escape(f.text)}"
-            + (f"<br>mend it with: <code>{escape(f.fix)}</code>" if f.fix else "")
-            + "</td></tr>"
-            for f in findings
-        )
-        head = "<tr><th scope='col'>status</th><th scope='col'>checked</th><th scope='col'>found</th></tr>"
-        html = f"<table>{head}{rows}</table><p>{escape(self.verdict)}</p>"
+        well = [finding for finding in findings if finding.status == "ok"]
+        others = [finding for finding in findings if finding.status != "ok"]
+        fold = f"<details><summary>What was checked, and is well: {len(well)}</summary>{table(well)}</details>"
+        html = (table(others) if others else "") + f"<p>{escape(self.verdict)}</p>" + (fold if well else "")
         super().__init__(html, "\n".join([*(f.line() for f in findings), self.verdict]))
+
+    @property
+    def short(self) -> str:
+        """Lines for what is not well, and the verdict."""
+        return "\n".join([*(f.line() for f in self.findings if f.status != "ok"), self.verdict])
 
     @property
     def exit_code(self) -> int:
@@ -72,6 +72,18 @@ class Report(View):
         if self.exit_code:
             return "The course cannot run here yet: mend what is marked problem, then run this again."
         return "You are ready to go."
+
+
+def table(findings: list[Finding]) -> str:
+    rows = "".join(
+        f"<tr><td style='text-align:left'>{SYMBOLS[f.status]} {f.status}</td>"
+        f"<td style='text-align:left'>{escape(f.topic)}</td><td style='text-align:left'>{escape(f.text)}"
+        + (f"<br>mend it with: <code>{escape(f.fix)}</code>" if f.fix else "")
+        + "</td></tr>"
+        for f in findings
+    )
+    head = "<tr><th scope='col'>status</th><th scope='col'>checked</th><th scope='col'>found</th></tr>"
+    return f"<table>{head}{rows}</table>"
 
 
 def pip_install(*packages: str) -> str:
@@ -156,11 +168,8 @@ def check_extension() -> Finding:
     try:
         from torchrl._torchrl import SumSegmentTreeFp32  # noqa: F401
     except Exception:
-        return Finding(
-            topic,
-            "warning",
-            "does not load with this torch build; only TorchRL's own PrioritizedSampler needs it, no lesson does",
-        )
+        text = "does not load with this torch build; only TorchRL's own PrioritizedSampler needs it, no lesson does"
+        return Finding(topic, "ok", text)
     return Finding(topic, "ok", "loads; prioritized replay is there")
 
 

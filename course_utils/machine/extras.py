@@ -8,6 +8,9 @@ from pathlib import Path
 
 # Modules that are there where the extra is.
 EXTRAS = {
+    "atari": ("ale_py",),
+    "deploy": ("fastapi", "onnx", "onnxruntime", "onnxscript", "tyro", "uvicorn"),
+    "llm": ("requests", "tokenizers", "transformers"),
     "minari": ("minari",),
     "multiagent": ("pettingzoo",),
     "ray": ("ray",),

@@ -157,6 +157,33 @@ class Board(WidgetView):
         finite = [cell for cell in position.free if math.isfinite(values[cell])]
         return max(finite, key=values.__getitem__) if finite else None
 
+    def table(self) -> dict[str, list[float | None]]:
+        """The agent's values in each position that can come up in a game against it, whoever begins.
+
+        Returns:
+            For each position, written as its cells one after the other ("0" of who began, "1" of the other, "-" free),
+            a value for each cell; None where it is taken.
+
+        Raises:
+            ValueError: the board is too large, or a value of a free cell is not finite.
+        """
+        if not self._small:
+            raise ValueError(f"There are too many games on {self.empty.rows} x {self.empty.columns} cells for a table.")
+        found: dict[str, list[float | None]] = {}
+        waiting = [(self.empty, yours) for yours in (0, 1)]
+        while waiting:
+            position, yours = waiting.pop()
+            if position.over:
+                continue
+            if doubts := self.doubtful(position):
+                raise ValueError(f"The agent cannot say what it would do in every position. {doubts}\n{position}")
+            values = self.values(position)
+            owners = "".join("-" if owner < 0 else str(owner) for owner in position.cells)
+            found[owners] = [value if cell in position.free else None for cell, value in enumerate(values)]
+            moves = position.free if position.turn == yours else [self.answer(position)]
+            waiting += [(position.after(cell), yours) for cell in moves]
+        return found
+
     def describe(self, position: Position, yours: int) -> str:
         """How it stands, in a few words: the last move of each, and whose turn it is or who has won.
 

@@ -14,6 +14,18 @@ if TYPE_CHECKING:
     from ipywidgets import Widget
 
 
+DRAWING = "course-drawing"
+_DARK = (
+    ":is([data-jp-theme-light=false],.vscode-dark,html[theme=dark],html[data-theme=dark])"  # Jupyter, ..., Colab, site
+)
+# In the dark a drawing's white ground goes and its black is white, while each colour keeps its hue; `screen` lets the
+# page show through what has become black. `!important`, because the site's theme has rules of its own for pictures.
+FOLLOWS_THEME = (
+    f"<style>{_DARK} .{DRAWING}{{filter:invert(1) hue-rotate(180deg) brightness(1.2)!important;"
+    "mix-blend-mode:screen;background:none!important}</style>"
+)
+
+
 class View:
     """HTML for notebooks and the same content as text for everywhere else.
 
@@ -23,7 +35,7 @@ class View:
     """
 
     def __init__(self, html: str, text: str) -> None:
-        self.html = html
+        self.html = FOLLOWS_THEME + html if DRAWING in html and FOLLOWS_THEME not in html else html
         self.text = text
 
     def _repr_mimebundle_(self, include=None, exclude=None) -> dict[str, str]:
@@ -160,8 +172,18 @@ def _take_from_history(view: WidgetView, shell) -> None:
             setattr(shell.displayhook, name, "")
 
 
-def image_tag(data: bytes, mimetype: str, alt: str, width: int | None = None) -> str:
-    """An `<img>` that carries its picture and its alternative text with it."""
+def image_tag(data: bytes, mimetype: str, alt: str, width: int | None = None, drawing: bool = False) -> str:
+    """An `<img>` that carries its picture and its alternative text with it.
+
+    Args:
+        data: the file.
+        mimetype: its kind.
+        alt: what there is to see, in words.
+        width: in pixels of the page, where it has the room.
+        drawing: black and coloured lines on white, which may turn to white and coloured lines where the page is dark.
+            A picture keeps its colours, on a white card.
+    """
     source = f"data:{mimetype};base64,{base64.b64encode(data).decode()}"
     size = f' width="{width}"' if width else ""
-    return f'<img src="{source}" alt="{escape(alt)}"{size} style="max-width:100%;height:auto">'
+    kind = f' class="{DRAWING}"' if drawing else ""
+    return f'<img{kind} src="{source}" alt="{escape(alt)}"{size} style="max-width:100%;height:auto">'

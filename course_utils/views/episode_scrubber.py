@@ -192,7 +192,7 @@ class EpisodeScrubber(WidgetView):
         )
         at = "" if cursor is None else f" The line marks step {cursor:g}."
         drawn = f" {words.capitalize()}." if (words := left_out(curves)) else ""
-        return image_tag(svg.encode(), "image/svg+xml", f"{label} over the steps: {ends}.{drawn}{at}", WIDTH)
+        return image_tag(svg.encode(), "image/svg+xml", f"{label} over the steps: {ends}.{drawn}{at}", WIDTH, True)
 
     def _static_html(self) -> str:
         figures = "".join(self._static_figure(name) for name in self.tracks)

@@ -20,8 +20,10 @@ from torchrl.objectives import LossModule, TargetNetUpdater
 from torchrl.objectives.multiagent import QMixerLoss
 
 from course_utils.views.display import View, image_tag
-from course_utils.views.entries import leaves_of
+from course_utils.views.entries import Ragged, leaves_of
+from course_utils.views.language_losses import INSTEAD, read_language_loss
 from course_utils.views.plotting import PALETTE
+from course_utils.views.tree_facts import Plain, is_unset
 
 INSIDE = "(inside the loss)"
 COLUMN, ROW, HEAD, LETTER, LEGEND = 118, 30, 52, 7.4, 400  # pixels
@@ -106,6 +108,8 @@ def trace(module, available=None) -> Flow:
         written.update(column.writes)
         opaque = opaque or column.opaque
     missing = _missing([key for key in outside if key not in unsure and key not in wanted], written, data)
+    if isinstance(module, LossModule) and data:
+        missing = {key: meant for key, meant in missing.items() if INSTEAD.get(key) not in data}
     return Flow(columns, tuple(outside), {**missing, **wanted}, _shapeless(columns, data or {}))
 
 
@@ -217,6 +221,9 @@ def _networks(loss: LossModule) -> dict[str, nn.Module]:
 
 def _loss_columns(loss: LossModule) -> list[Column]:
     """The networks of a loss, the delayed copies that answer for the next state, and the loss itself."""
+    if language := read_language_loss(loss):
+        actor = Column("actor_network", language.network_keys, (INSIDE,), language.network)
+        return [actor, Column(type(loss).__name__, (INSIDE, *language.keys), language.writes)]
     children = {name for name, _ in loss.named_children()}
     reads = _keys(loss, "in_keys")
     networks = _networks(loss)
@@ -266,7 +273,8 @@ def _as_data(available, columns: Iterable[Column], for_loss: bool) -> dict[Neste
         later = {*available.action_keys, *available.reward_keys}
         return {key: shape for key, shape in steps.items() if _path(key)[0] != "next" and key not in later}
     if is_tensor_collection(available):
-        return dict(_shapes(available))
+        unset = [path for path, leaf in leaves_of(available) if _is_unset(leaf.value)]
+        return {key: shape for key, shape in _shapes(available) if _path(key) not in unset}
     if isinstance(available, str) or not isinstance(available, Iterable):
         raise TypeError(
             f"available is a {type(available).__name__}; give a TensorDict, an environment or a list of keys."
@@ -278,6 +286,13 @@ def _shapes(td: TensorDictBase) -> Iterator[tuple[NestedKey, tuple | None]]:
     for path, leaf in leaves_of(td):
         shape = tuple(leaf.value.shape[leaf.batch_dims :]) if isinstance(leaf.value, Tensor) else None
         yield (path if len(path) > 1 else path[0]), shape
+
+
+def _is_unset(value) -> bool:
+    """Is it a field of a tensorclass to which nothing was given? TorchRL's `LogProbs` have some."""
+    if isinstance(value, Ragged):
+        return all(map(_is_unset, value.members))
+    return value is None or (isinstance(value, Plain) and is_unset(value))
 
 
 def _missing(
@@ -359,7 +374,9 @@ def flow(module, available=None) -> View:
         ValueError: no module reads or writes anything.
     """
     found = trace(module, available)
-    return View(image_tag(_svg(found).encode(), "image/svg+xml", _text(found)) + _one_by_one(found), _text(found))
+    return View(
+        image_tag(_svg(found).encode(), "image/svg+xml", _text(found), drawing=True) + _one_by_one(found), _text(found)
+    )
 
 
 def _text(found: Flow) -> str:
@@ -443,7 +460,8 @@ def _one_by_one(found: Flow) -> str:
     items = "".join(
         f'<details name="{group}" style="margin:2px 0 2px 18px"><summary style="cursor:pointer">'
         f'<span style="font-family:monospace">{escape(_label(key))}</span></summary>'
-        f"{image_tag(_svg(found, key).encode(), 'image/svg+xml', words)}<div>{escape(words)}</div></details>"
+        f"{image_tag(_svg(found, key).encode(), 'image/svg+xml', words, drawing=True)}"
+        f"<div>{escape(words)}</div></details>"
         for key in found.keys
         for words in [_story(found, key)]
     )

@@ -120,7 +120,7 @@ class LivePlot:
         alt = f"{self.y_label} over {self.x_label}: {latest or 'no points yet'}.{drawn}"
         svg = curves_svg(self.series, self.x_label, self.y_label, threshold=self.threshold)
         return View(
-            f'<figure style="margin:0">{image_tag(svg.encode(), "image/svg+xml", alt, WIDTH)}'
+            f'<figure style="margin:0">{image_tag(svg.encode(), "image/svg+xml", alt, WIDTH, drawing=True)}'
             f"<figcaption>{escape(self.status())}</figcaption></figure>",
             f"Figure: {alt} {self.status()}",
         )

@@ -17,6 +17,7 @@ from course_utils.views.palette import PALETTE
 
 Run = tuple[Sequence[float], Sequence[float]]
 
+CARD = "display:inline-block;background:white;border-radius:8px;padding:8px"
 LINES = ("-", ":", "-.")  # "--" is the line for "solved"
 MOST_X = 20_000  # of more values along x, so many are kept for medians: a figure is a thousand pixels wide
 BUCKETS = 2_000  # of a longer curve, the lowest and the highest of so many stretches are drawn
@@ -39,7 +40,9 @@ def use_course_style() -> None:
 
 
 def show_figure(figure: Figure, alt: str) -> View:
-    """Turn a figure into an image that carries its alternative text.
+    """Turn a figure into an image that carries its alternative text, and follows a dark theme.
+
+    A figure that shows a picture (`imshow`: a game, a heat map) keeps its colours there, on a white card.
 
     Args:
         figure: a matplotlib figure; it is closed, so that it is not shown a second time.
@@ -54,8 +57,10 @@ def show_figure(figure: Figure, alt: str) -> View:
     # Without a fixed "Software" entry the bytes would change with every matplotlib release.
     figure.savefig(buffer, format="png", dpi=100, metadata={"Software": None})
     width = round(figure.get_figwidth() * 100)
+    shows_picture = any(axes.get_images() for axes in figure.axes)
     plt.close(figure)
-    return View(image_tag(buffer.getvalue(), "image/png", alt, width), f"Figure: {alt}")
+    image = image_tag(buffer.getvalue(), "image/png", alt, width, drawing=not shows_picture)
+    return View(f'<div style="{CARD}">{image}</div>' if shows_picture else image, f"Figure: {alt}")
 
 
 def summarise_runs(runs: Sequence[Run]) -> dict[str, np.ndarray]:

@@ -80,7 +80,8 @@ def tree_text(level: Level) -> Iterator[str]:
     for entry, row in zip(level.entries, cells, strict=True):
         aligned = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
         alarms = [f"! {alarm}" for alarm in entry.alarms]
-        yield "  " + "  ".join([*aligned, entry.words, *alarms, *([entry.sparkline] if entry.sparkline else [])])
+        filled = [*aligned, entry.words, *alarms, *([entry.sparkline] if entry.sparkline else [])]
+        yield "  " + "  ".join(filled).rstrip()
     for inner in level.levels:
         yield from ("  " + line for line in tree_text(inner))
     if level.hidden:

@@ -170,7 +170,8 @@ def _form(value) -> tuple[str, str, str]:
 def _describe(kind: str, path: Path, value) -> Change:
     entry = read_entry(path[-1], value)
     alarms = [f"! {alarm}" for alarm in entry.alarms]
-    return Change(kind, path, ", ".join([f"{entry.shape_words} {entry.dtype}", entry.words, *alarms]))
+    words = [f"{entry.shape_words} {entry.dtype}".strip(), entry.words, *alarms]
+    return Change(kind, path, ", ".join(filter(None, words)))
 
 
 def _judge(path: Path, old, new, same_tensor: bool) -> Change:
@@ -180,13 +181,16 @@ def _judge(path: Path, old, new, same_tensor: bool) -> Change:
     sort = facts.sort_of(new)
     if same_tensor or sort == facts.sort_of(old) == "level":  # an empty level stayed empty
         return Change("unchanged", path)
+    if facts.is_unset(old) != facts.is_unset(new):
+        was, is_now = (_describe("changed", path, value).words for value in (old, new))
+        return Change("changed", path, f"{was} → {is_now}")
     if sort != facts.sort_of(old):
         return Change("changed", path, f"{facts.sort_of(old)} → {sort}")
     if sort == "mixed":
         return Change("not compared", path, "not the same sort of entry in the whole stack")
     if sort == "non-tensor":
-        old, new = facts.content(old), facts.content(new)
-        words = [] if _equal(old, new) else [f"{facts.short(old)} → {facts.short(new)}"]
+        same = _equal(facts.content(old), facts.content(new))
+        words = [] if same else [f"{facts.content_words(old)} → {facts.content_words(new)}"]
         return Change("changed" if words else "unchanged", path, *words)
     return _judge_tensor(path, old, new)
 

@@ -348,13 +348,33 @@ def content(value) -> Any:
     return [content(part) for part in value.parts] if isinstance(value, Stack) else value.value
 
 
+def _items(value) -> list:
+    """All that a non-tensor entry holds, whatever the stack's shape."""
+    items = [content(value)]
+    if isinstance(value, Plain) and not value.stacked:
+        return items
+    while any(isinstance(item, list) for item in items):
+        items = list(chain.from_iterable(item if isinstance(item, list) else [item] for item in items))
+    return items
+
+
+def is_unset(value) -> bool:
+    """Is it a field of a tensorclass, such as `LogProbs.full`, to which nothing was given?"""
+    return sort_of(value) == "non-tensor" and all(item is None for item in _items(value))
+
+
 def _type_words(value) -> str:
     if isinstance(value, Plain) and not value.stacked:
         return type(value.value).__name__
-    items = [content(value)]
-    while any(isinstance(item, list) for item in items):
-        items = list(chain.from_iterable(item if isinstance(item, list) else [item] for item in items))
-    return "stack of " + ", ".join(dict.fromkeys(type(item).__name__ for item in items))
+    return "stack of " + ", ".join(dict.fromkeys(type(item).__name__ for item in _items(value)))
+
+
+def content_words(value) -> str:
+    """What a non-tensor entry holds; of a stack of one and the same flag, that flag."""
+    items = _items(value)
+    if len(items) > 1 and all(item is items[0] for item in items) and isinstance(items[0], bool):
+        return f"all {items[0]}"
+    return short(content(value))
 
 
 # --------------------------------------------------------------------------------- facts of a tree
@@ -364,7 +384,8 @@ class Entry:
 
     Attributes:
         dtype: without "torch."; for a non-tensor the name of its type.
-        shape: None for a non-tensor; the first `batch_dims` of its sizes are the batch size.
+        shape: None for a non-tensor, whose dtype is empty where nothing was set; the first `batch_dims` of its sizes
+            are the batch size.
         device: empty for a non-tensor.
         device_differs: is it elsewhere than the device that the tree's head names?
         values: None where there are none to read; then a note says why.
@@ -384,7 +405,7 @@ class Entry:
     @property
     def shape_words(self) -> str:
         if self.shape is None:
-            return "non-tensor"
+            return "non-tensor" if self.dtype else "not set"
         batch, own = self.shape[: self.batch_dims], self.shape[self.batch_dims :]
         if not batch or ... in self.shape:
             return f"[{sizes_words(self.shape)}]"
@@ -445,8 +466,10 @@ class Level:
 def read_entry(key: str, value, batch_dims: int = 0, main_device: str = "") -> Entry:
     """The facts of one entry of a level with `batch_dims` batch dimensions, in a tree on `main_device`."""
     sort, notes = sort_of(value), _absent(value)
+    if is_unset(value):
+        return Entry(key, "", notes=notes)
     if sort == "non-tensor":
-        return Entry(key, _type_words(value), notes=[short(content(value)), *notes])
+        return Entry(key, _type_words(value), notes=[content_words(value), *notes])
     if sort == "level":
         return Entry(key, kind_of(value), shape_of(value), len(shape_of(value)), notes=["empty"])
     if sort == "mixed":

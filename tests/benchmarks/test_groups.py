@@ -19,11 +19,16 @@ class TestGroups:
         assert {name for name, group in groups().items() if not group.alone} == {
             "acrobot",
             "notebook",
+            "pixel_game",
             "ablations",
             "control",
+            "dream_sac",
+            "dreamer",
+            "language",
             "sabotaged",
             "selfplay",
             "staleness",
+            "world_model",
         }
         assert {"peers", "time"} <= {name for name, group in groups().items() if group.pinned}
 

@@ -35,7 +35,9 @@ def groups():
     words = {"order": 1, "question": "?", "tell": print, "file": "x"}
     alone = Group("alone", **words, jobs=jobs, measure=measure, arms=lambda: ["one", "two"], code=lambda: "", repeats=3)
     absent = replace(alone, name="absent", missing=lambda: "there is no sun")
-    return {"alone": alone, "absent": absent, "timed": replace(alone, name="timed", only_seconds=True)}
+    picky = replace(alone, name="picky", stale=lambda arm, run: arm == "two")
+    timed = replace(alone, name="timed", only_seconds=True)
+    return {"alone": alone, "absent": absent, "timed": timed, "picky": picky}
 '''
 
 
@@ -71,6 +73,11 @@ class TestRunner:
         for fresh in (False, False, True):
             runner.run(jobs.groups, "alone", store.Store(tmp_path / "x.json"), 1, fresh=fresh)
         assert self.traces(tmp_path) == ["one 0", "two 0"] * 2
+
+    def test_a_run_that_its_group_calls_stale_is_measured_again(self, jobs, tmp_path):
+        for _ in range(2):
+            runner.run(jobs.groups, "picky", store.Store(tmp_path / "x.json"), 1)
+        assert self.traces(tmp_path) == ["one 0", "two 0", "two 0"]
 
     def test_another_cpu_runs_only_what_is_new_and_keeps_it_without_its_seconds(
         self, jobs, tmp_path, monkeypatch, capsys

@@ -5,6 +5,7 @@ from __future__ import annotations
 import _thread
 import os
 import random
+import signal
 import sys
 import threading
 import time
@@ -145,9 +146,13 @@ def test_an_answer_that_only_waits_is_cut_off(impatient):
 
 def test_the_stop_button_stops_the_answer(monkeypatch):
     monkeypatch.setattr(running, "SECONDS", 60)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a run in the background ignores interrupts
     threading.Timer(1, _thread.interrupt_main).start()
-    with pytest.raises(KeyboardInterrupt):
-        check("7.1", lambda reward, done: forever(reward))
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            check("7.1", lambda reward, done: forever(reward))
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert not still_running()
 
 

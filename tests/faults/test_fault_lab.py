@@ -7,6 +7,7 @@ import http.cookiejar
 import io
 import json
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -292,6 +293,7 @@ class TestOneSentence:
     @pytest.fixture
     def said(self, monkeypatch, capsys, tmp_path):
         """A function that calls `make lab`'s program, with nothing started, and returns what it printed."""
+        shutil.copy(program.ROOT / "pyproject.toml", tmp_path)  # which says what the course needs
         monkeypatch.setattr(program, "ROOT", tmp_path)
         monkeypatch.setattr(program.os, "execv", lambda *command: None)
         monkeypatch.setattr(program.os, "chdir", lambda folder: None)
@@ -342,10 +344,10 @@ class TestOneSentence:
         monkeypatch.setattr(doctor, "diagnose", lambda: "✔ 学")
         terminal = io.TextIOWrapper(io.BytesIO(), encoding="latin-1")
         monkeypatch.setattr(sys, "stdout", terminal)
-        monkeypatch.setattr(doctor, "diagnose", lambda: doctor.Report([doctor.Finding("学", "ok", "x")]))
+        monkeypatch.setattr(doctor, "diagnose", lambda: doctor.Report([doctor.Finding("学", "warning", "x")]))
         said()
         terminal.flush()
-        assert b"+ ok      ?: x" in terminal.buffer.getvalue()
+        assert b"warning ?: x" in terminal.buffer.getvalue()
 
     def test_the_port_of_a_lab_that_was_just_closed_is_free(self):
         """The system keeps the closed connection for a minute, and a probe that asks strictly calls it taken."""

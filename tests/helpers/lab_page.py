@@ -16,6 +16,8 @@ from playwright.sync_api import Locator, Page, expect
 
 from tools.lab import ADDRESS, free_port
 
+expect.set_options(timeout=60_000)  # milliseconds; a busy machine takes its time to show a page
+
 TOKEN = "browser-tests"
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
 SETTINGS = {
@@ -23,6 +25,16 @@ SETTINGS = {
     "@jupyterlab/notebook-extension/tracker": {"windowingMode": "none", "autoStartDefaultKernel": True},
     "@jupyterlab/apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
 }
+
+
+def end(process: subprocess.Popen) -> None:
+    """Ask a server to end, and make it: on a busy machine it takes long to say goodbye to its kernels."""
+    process.terminate()
+    try:
+        process.wait(30)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 @contextmanager
@@ -51,8 +63,7 @@ def jupyterlab(folder: Path, home: Path):
                 time.sleep(0.1)
         yield address
     finally:
-        process.terminate()
-        process.wait(20)
+        end(process)
 
 
 # Asks until the same kernel has answered twice: JupyterLab connects again after it has loaded the notebook, and drops

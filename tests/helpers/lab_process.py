@@ -76,7 +76,7 @@ class Lab:
     def stop(self) -> None:
         if self.process.poll() is None:
             os.killpg(self.process.pid, signal.SIGTERM)
-            self.process.wait(20)
+            self.process.wait(90)  # on a busy machine a server takes long to say goodbye to its kernels
 
 
 def status_of(url: str) -> int:

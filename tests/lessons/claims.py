@@ -140,6 +140,80 @@ CLAIMS = {
         means = {name: np.mean([one["held"] for one in runs.values()]) for name, runs in measured.items()}
         assert min(means["as in the lesson"], means["critic sees one"], means["own policies"]) > 0.8
         assert max(means["own rewards"], means["blind"]) < 0.2 and means["blind, own policies"] > 0.6
+        halfway = {name: [one["curve"][14] for one in runs.values()] for name, runs in paid_for.items()}
+        assert all(mine > team for mine, team in zip(halfway["difference reward"], halfway["team reward"], strict=True))
+        assert flown["after"] > 2 > 0 > flown["before"], "the same code learns to navigate"
+    """,
+    "16_world_models": """
+        assert error[19] > 4 * error[0], "errors grow along an imagined road"
+        assert min(run["errors"][-1] / run["errors"][0] for run in learned) > 3, "for every seed"
+        assert wild > 1.5 * road and min(run["wild"] / run["road"] for run in learned) > 1.5, "the ensemble knows"
+        assert solved >= 0.9 * len(learned), "planning is solved in nine of ten seeds within 600 real frames"
+        assert imagined_states.shape == (200, 5, 20, 3) and real_states.shape == (200, 3)
+        too_much = {name: promised - paid for name, (promised, paid) in means.items()}
+        assert too_much["trusting"] > 10 and too_much["cautious"] < too_much["agreeing"] < too_much["trusting"] + 5
+        there = {arm: sum(run["exam"] >= -200 for run in runs.values()) for arm, runs in dreamers.items()}
+        assert there["dream SAC"] < there["SAC alone"] < 5, "the dream did not help SAC"
+        assert min(judged[ahead] for ahead in (1, 2, 3, 4)) > 0.9, "the loaded model knows how a game goes on"
+        assert caught > 60, "trained in dreams alone, it catches most of the real balls, and chance a third"
+    """,
+    "17_language_models": """
+        assert after_imitation[DRAWN] <= 0.4 and after_imitation[GREEDY] <= 0.4, "no better than the teacher"
+        assert min(after_rewards.values()) >= 0.85, "the pupil passes the teacher, greedily and drawn"
+        last = chances[-1][good], chances[-1][~good]
+        assert last[0].mean() > last[1].mean() + 0.2, "what was right has become likely, what was wrong unlikely"
+        assert max(alike) == 0 and unchanged, "greedy groups teach nothing"
+        assert len(LESSONS) == 3_145, "the text says how many sums training draws from"
+        assert sum(rewards[-5:]) / 5 > 0.85 and truth[-1] < 0.1, "the reward looks fine, and the exam does not"
+        assert max(truth) > after_imitation[DRAWN] + 0.1, "at first even the exam got better"
+    """,
+    "18_worlds_and_records": """
+        assert len(tried) == 28 and len(ran) == 16, "the deck says so, too"
+        assert (purchases + 0.1).abs().max() < 0.05, "a purchase costs a tenth, whatever it earns"
+        assert max(earned["any action"]) < -500 and min(earned["allowed ones"]) > -260, "a mask is worth hundreds"
+        assert misses[-1] < 0.2 and rights[-1] > 0.9, "joint and gripper learn from one loss"
+        assert [*differences(written, data[:][:21].select(*written.keys(True, True)))] == [("next", "reward")]
+        assert jumps(SliceSampler(slice_len=4, end_key=("next", "done")))[0].startswith("0 of"), "no slice jumps"
+        assert not jumps(SliceSampler(slice_len=4, trajectories=counted, cache_values=True))[0].startswith("0 of")
+        assert differences(own, own_loaded) == {} and len(differences(own, damaged)) == 3, "all damages are found"
+        assert many > 5 * first, "64 copies at once are worth it"
+        assert speeds["third way: batched, 1,024 copies"] > 100 * speeds["first way: GymWrapper"], "stored, too"
+        assert not check_simulator(lambda: Drones(4)).faults, "mended"
+        assert apart >= 5 and exams["one frame"][-1] < blind + 5, "the rule: worst with four less best with one"
+        assert exams["two frames"][-1] < exams["one frame"][-1] + 5, "two frames are nearly as bad as one"
+        assert exams["four frames"][0] > 0.75 * best, "three quarters of what can be gained"
+        assert later > halfway, "what was trained on live got better"
+        hidden_of_each = [hidden] + [run["hidden"] for run in pixel_runs["four frames"].values()]
+        assert all(found[2] > found[3] + 5 and found[0] < 10 for found in hidden_of_each), "the oldest is used"
+    """,
+    "19_take_it_along": """
+        assert at_home.mean() >= 450, "an agent that is worth taking along"
+        assert torch.equal(with_norm, at_home) and torch.equal(abroad, at_home), "outside TorchRL, seed by seed"
+        assert left_behind.mean() < 0.8 * at_home.mean(), "the accident is seen in the exam"
+        assert lucky > 0, "and may be missed in one video"
+        assert 20 < (exploring != greedy).sum() < 140 and (told_not_to == greedy).all()
+        assert card["exam"]["mean"] == at_home.mean()
+        assert torch.equal(loaded(states), portable(states)), "the saved program is the network"
+        for function in values.values():
+            assert (function(states) - right).abs().max() < 1e-4
+            assert torch.equal(function(states).argmax(-1), right.argmax(-1))
+        assert (returns == at_home).all(), "the last of the exports, too"
+        assert found["states"] == 1_000 and found["different"] == 0, "page and agent decide alike"
+        assert found["largest_difference"] < 1e-5 < gaps.min(), "and rounding decides in no state"
+        assert apart["the agent"] == 0 < apart["LeakyReLU"] < apart["no factor 5"], "both copies are other agents"
+        assert stays["no factor 5"] < 100 and stays["LeakyReLU"] == stays["the agent"] == 500, "one of them plays well"
+        assert 0.8 * len(page.page) < len(data) < 500_000, "nearly all of the page is weights"
+        if has_deploy:
+            assert [status for status, _ in replies.values()] == [200, 422, 401, 500], "NaN breaks the refusal itself"
+            assert got == [(200, words) for words in expected] and sum(calls) == 64 > len(calls), "batched"
+            assert [name for name, words in said.items() if not words] == ["an honest one"], "the others are refused"
+        assert saved[2] > 3 and gained["width 4,096"] > 3 > 1.5 > gained["width 64"], "large ones gain, small hardly"
+        assert refused.startswith("Weights only load failed"), "torch.load runs no stranger's code"
+        assert same(loop.loss.state_dict(), trained.loss.state_dict()), "packed, it is the same loop"
+        assert torch.equal(loop.memory[:]["observation"], trained.memory[:]["observation"]), "frame by frame"
+        assert turns.count("post_optim") == 3 * turns.count("post_steps") == 6, "for each update, and for each batch"
+        assert not logged() and len(logged(log_interval=255)) > len(logged(log_interval=256)), "more than the interval"
+        assert len(steps) == 2 and flattened[:]["next", "truncated"].all(), "two traps"
     """,
 }
 

@@ -309,7 +309,17 @@ def test_on_two_nodes_a_job_outlives_an_actor_and_leaves_a_checkpoint_when_the_n
     # On a busy machine two actors need minutes to start; a script of less patience takes them for lost, and stops.
     words = ["--collector", "ray", "--resource", "simulator", "--frames", "1000000", "--patience", "300"]
     command = [sys.executable, "train.py", *words, "--checkpoint", str(checkpoint)]
-    job = client.submit_job(entrypoint=" ".join(command), runtime_env={"working_dir": str(FOLDER)})
+
+    def submitted() -> str | None:
+        """The job's number; None while the cluster, seconds old, has nobody yet who takes jobs."""
+        try:
+            return client.submit_job(entrypoint=" ".join(command), runtime_env={"working_dir": str(FOLDER)})
+        except RuntimeError as error:
+            if "No available agent" not in str(error):
+                raise
+            return None
+
+    job = wait_until(submitted, "somebody who takes the job")
 
     def logs() -> str:
         return client.get_job_logs(job)

@@ -18,7 +18,7 @@ from lab_process import fresh_copy
 from tools import colab, copies, course, notebooks, setup, wheel
 
 # All but those that train longest and hardly use a helper that others do not; nbval runs them as well.
-LONG = {"08_ppo", "09_continuous_control", "11_memory_and_pixels"}
+LONG = {"08_ppo", "09_continuous_control", "11_memory_and_pixels", "14_tuning"}
 TRIED = [path for path in NOTEBOOKS if path.stem not in LONG]
 READY = "The course is ready.\n"
 OURS = colab.read_list(colab.PINS.read_text())

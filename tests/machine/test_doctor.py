@@ -100,10 +100,10 @@ def test_a_folder_that_cannot_be_written_is_said(monkeypatch):
     assert finding.status == "warning" and "cannot be written" in finding.text and "chmod" in finding.fix
 
 
-def test_an_extension_that_does_not_load_is_only_a_warning(monkeypatch):
+def test_an_extension_that_does_not_load_is_said_and_stops_nobody(monkeypatch):
     broken_module(monkeypatch, "torchrl._torchrl", ImportError("undefined symbol"))
     finding = doctor.check_extension()
-    assert finding.status == "warning" and "PrioritizedSampler" in finding.text
+    assert finding.status == "ok" and "does not load" in finding.text and "no lesson does" in finding.text
 
 
 def test_an_extension_that_loads_is_said_so(monkeypatch):
@@ -175,7 +175,7 @@ def test_outside_an_installed_course_the_doctor_still_answers(monkeypatch, a_pas
 
 def test_every_problem_and_warning_shows_its_fix_in_the_table():
     report = doctor.Report([doctor.Finding("video", "warning", "a < b", "pip install av")])
-    assert "a &lt; b" in report.html and "<code>pip install av</code>" in report.html
+    assert "<details" not in report.html and "a &lt; b" in report.html and "<code>pip install av</code>" in report.html
 
 
 class TestBrokenMachines:
@@ -199,3 +199,13 @@ class TestBrokenMachines:
         monkeypatch.setattr(device, "available_devices", no_driver)
         found = doctor.check_device()
         assert (found.status, found.text) == ("problem", "RuntimeError: the driver is too old") and "torch" in found.fix
+
+
+def test_what_is_well_is_folded_and_left_out_of_the_few_lines():
+    findings = [doctor.Finding("video", "warning", "slow"), doctor.Finding("disk", "ok", "much free")]
+    report = doctor.Report(findings)
+    open_part, fold = report.html.split("<details>")
+    assert "slow" in open_part and "You are ready to go." in open_part and "much free" not in open_part
+    assert "well: 1</summary>" in fold and "much free" in fold and "slow" not in fold
+    assert "slow" in report.short and "much free" not in report.short and "much free" in str(report)
+    assert doctor.Report(findings[1:]).short == "You are ready to go."

@@ -6,14 +6,16 @@ import importlib.metadata
 import importlib.util
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from broken_machine import versions
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from course_utils.machine import doctor, extras
-from tools import lock
+from course_utils.machine import doctor, extras, install
+from tools import colab, lock
 
 EXTRAS = lock.pyproject()["project"]["optional-dependencies"]
 
@@ -100,3 +102,28 @@ def test_no_file_tells_anybody_to_install_the_course_by_its_name():
     here = str(Path(__file__).relative_to(lock.ROOT))
     found = [name for name in files if name != here and by_name.search((lock.ROOT / name).read_text())]
     assert found == []
+
+
+def test_colab_carries_all_of_the_extra_for_language_models(monkeypatch):
+    """So that a notebook on Colab installs nothing for it."""
+    carried = colab.read_list(colab.PINS.read_text()).pins
+    asked = [needs for needs in install.requirements(("llm",)) if needs.name in extras.EXTRAS["llm"]]
+    assert sorted(needs.name for needs in asked) == ["requests", "tokenizers", "transformers"]
+    versions(monkeypatch, **{needs.name: carried[needs.name] for needs in asked})
+    assert [install.lacking(needs) for needs in asked] == [set()] * 3
+    versions(monkeypatch, transformers="4.57.0")
+    assert [needs.name for needs in asked if install.lacking(needs)] == ["transformers"]
+
+
+def test_nobody_waits_for_transformers_who_does_not_ask_for_it():
+    """All of TorchRL that lessons use, its parts for language models among it, and all of our views leave it alone."""
+    code = (
+        "import sys, course_utils, torchrl.collectors, torchrl.envs, torchrl.modules, torchrl.objectives\n"
+        "import torchrl.collectors.llm, torchrl.data.llm, torchrl.envs.llm\n"
+        "import torchrl.modules.llm, torchrl.objectives.llm\n"
+        "for name in course_utils.__all__:\n    getattr(course_utils, name)\n"
+        "import course_utils.views.token_reading\n"
+        "print([name for name in ('transformers', 'tokenizers') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stdout.strip()) == (0, "[]"), done.stderr

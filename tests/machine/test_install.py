@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import os
 import re
 import shutil
 import socket
@@ -14,13 +15,15 @@ import types
 import venv
 from pathlib import Path
 
+import nbformat
 import pytest
 import yaml
 from conftest import ROOT
 from packaging.requirements import Requirement
 from rattler import MatchSpec
 
-from tools import browser, lab, lock, setup
+from course_utils.machine import doctor
+from tools import browser, lab, lock, server, setup, workcopy
 from tools.interpreters import interpreter
 
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -74,9 +77,52 @@ class TestSentences:
         with pytest.raises(setup.CannotInstall, match="goes on where it stopped"):
             setup.run("-m", "pip")
 
+    def test_one_sentence_of_a_step_is_left_out_and_no_other(self, monkeypatch, capfd):
+        monkeypatch.setattr(setup, "VENV_PYTHON", sys.executable)
+        code = f"import sys; print('kept'); print('x {setup.ABOUT_PLUGINS} y', file=sys.stderr)"
+        setup.run("-c", code, hush=setup.ABOUT_PLUGINS)
+        assert capfd.readouterr() == ("kept\n", "")
+        with pytest.raises(setup.CannotInstall):
+            setup.run("-c", "print('told'); raise SystemExit(1)", hush=setup.ABOUT_PLUGINS)
+        assert capfd.readouterr().out == "told\n"
+        setup.run("-c", "print('as it is')")
+        assert capfd.readouterr().out == "as it is\n"
+
+    def test_it_is_the_sentence_that_jupyterlab_says(self, tmp_path):
+        """Where JupyterLab words it differently, learners would see it again."""
+        command = [sys.executable, "-m", "jupyterlab.labextensions", "disable", "--level=user", "@course/none"]
+        home = {**os.environ, "HOME": str(tmp_path), "JUPYTER_CONFIG_DIR": str(tmp_path), "JUPYTER_PLATFORM_DIRS": "0"}
+        done = subprocess.run(command, env=home, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        assert done.returncode == 0, done.stdout
+        assert [line for line in done.stdout.splitlines() if line.strip() and setup.ABOUT_PLUGINS not in line] == []
+        assert setup.ABOUT_PLUGINS in done.stdout
+
     def test_no_python_at_all(self):
         done = make("setup", "PYTHON=no-such-python")
         assert done.returncode != 0 and "no-such-python was not found. Install Python 3.11" in done.stderr
+
+
+class TestProgress:
+    """The one line that tells how far pip is."""
+
+    FETCHED = ["Collecting torch==2\n", "  Using cached torch.whl\n", "Requirement already satisfied: numpy\n"]
+
+    def test_nothing_yet(self):
+        assert setup.progress([], 40, 0, 0.4) == f"[{'.' * 30}] fetched 0 of 40 packages, 0 s"
+
+    def test_fetching_fills_the_first_half(self):
+        assert setup.progress(self.FETCHED, 4, 0, 7.6) == f"[{'#' * 7}{'.' * 23}] fetched 2 of 4 packages, 7 s"
+
+    def test_installing_fills_the_second(self):
+        lines = [*self.FETCHED * 2, "Installing collected packages: numpy, torch\n"]
+        assert setup.progress(lines, 4, 1, 9) == f"[{'#' * 18}{'.' * 12}] installed 1 of 4 packages, 9 s"
+        assert setup.progress(lines, 4, 4, 9) == f"[{'#' * 30}] installed 4 of 4 packages, 9 s"
+
+    @pytest.mark.parametrize(("total", "installed"), [(0, 0), (1, 0), (0, 5), (3, 9)])
+    def test_more_than_was_asked_for_never_leaves_the_bar(self, total, installed):
+        line = setup.progress(self.FETCHED, total, installed, 1)
+        bar = line[: line.index("]") + 1]
+        assert len(bar) == 32 and set(bar) <= set("[#.]") and len(line) <= 78
 
 
 class TestMake:
@@ -134,6 +180,73 @@ class TestLab:
         assert "--ServerApp.identity_provider_class=tools.identity.FreshToken" in command
         secret = [argument for argument in command if "token=" in argument.lower() or "password" in argument.lower()]
         assert not secret, "everybody on this machine can read a command line"
+
+    def test_what_was_done_to_many_notebooks_is_one_line(self):
+        def changed(number: int, words: str) -> workcopy.Change:
+            return workcopy.Change(lab.ROOT / "work" / f"{number:02}_x.ipynb", words)
+
+        assert lab.in_few_lines([]) == []
+        few = [changed(number, "copied for you") for number in range(3)]
+        assert lab.in_few_lines(few) == [f"{Path('work', f'0{number}_x.ipynb')} copied for you." for number in range(3)]
+        mixed = [changed(9, "is the new edition"), *few, changed(3, "copied for you")]
+        assert lab.in_few_lines(mixed) == [
+            "work/: 4 notebooks copied for you.",
+            f"{Path('work', '09_x.ipynb')} is the new edition.",
+        ]
+
+    def test_a_python_that_has_nothing_gets_one_sentence_with_the_command(self, tmp_path):
+        """As in an environment of one's own, made by venv, conda, uv or pixi, before the course is in it."""
+        venv.create(tmp_path / "own", with_pip=False)
+        python = tmp_path / "own" / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+        done = subprocess.run([python, "-m", "tools.lab"], cwd=ROOT, capture_output=True, text=True)
+        assert done.returncode == 1 and done.stdout == "" and done.stderr.count("\n") == 1
+        assert done.stderr.startswith(f"{python} lacks torch, torchrl, ") and "torchrl-course. Install" in done.stderr
+        assert f'uv pip install --python "{python}" --editable .' in done.stderr, "there is no pip in it"
+
+    @pytest.mark.parametrize("absent", ["torch", "jupyterlab", "torchrl-course"])
+    def test_what_is_absent_is_named_alone(self, monkeypatch, absent):
+        there = [name.replace("-", "_").upper() for name in lab.names_installed() if name.lower() != absent]
+        monkeypatch.setattr(lab, "names_installed", lambda: there)
+        assert lab.lacking() == [absent]
+        with pytest.raises(SystemExit, match=f"lacks {absent}. .*-m pip install --editable .") as left:
+            lab.check_packages()
+        assert "make lab" in str(left.value)
+
+    def test_here_nothing_is_absent(self):
+        assert lab.lacking() == []
+        lab.check_packages()
+
+    def test_a_python_that_is_too_old_is_told_so(self, monkeypatch):
+        monkeypatch.setattr(setup, "supported_pythons", lambda: ((3, 20), (3, 21)))
+        with pytest.raises(SystemExit, match=r"needs Python 3\.20 or newer, and older than 3\.21; .* is 3\."):
+            lab.check_packages()
+
+    def test_a_copy_can_be_made_without_opening_anything(self, monkeypatch, tmp_path, capsys):
+        (tmp_path / "notebooks").mkdir()
+        nbformat.write(nbformat.v4.new_notebook(), tmp_path / "notebooks" / "01_x.ipynb")
+        monkeypatch.setattr(lab, "ROOT", tmp_path)
+        monkeypatch.setattr(lab, "check_packages", lambda: None)
+        monkeypatch.setattr(doctor, "diagnose", lambda: types.SimpleNamespace(short="well", exit_code=0))
+        monkeypatch.setattr(lab.os, "execv", lambda *words: pytest.fail("it opens JupyterLab"))
+        monkeypatch.setattr(sys, "argv", ["lab.py", "--copy"])
+        monkeypatch.setattr(sys.stdout, "reconfigure", lambda **_: None, raising=False)
+        monkeypatch.setattr(sys.stderr, "reconfigure", lambda **_: None, raising=False)
+        lab.main()
+        assert (tmp_path / "work" / "01_x.ipynb").exists()
+        assert capsys.readouterr().out.splitlines()[-1] == f"{Path('work', '01_x.ipynb')} copied for you."
+
+    def test_the_address_is_the_last_thing_it_prints(self, monkeypatch, capsys):
+        """The server's own words come first; nothing of ours stands between the address and the end."""
+        address = "http://127.0.0.1:8888/lab/tree/work/00_start_here.ipynb"
+
+        class Told(server.CourseServer):
+            local_url = f"{address}?token=..."
+            identity_provider = types.SimpleNamespace(token="t0")
+
+        monkeypatch.setattr(server.ServerApp, "start_app", lambda self: print("words of Jupyter"))
+        Told.__new__(Told).start_app()
+        lines = capsys.readouterr().out.rstrip().splitlines()
+        assert lines[0] == "words of Jupyter" and lines[-1].strip() == f"{address}?token=t0"
 
     def test_a_taken_port_moves_it_to_the_next(self):
         with socket.socket() as taken:

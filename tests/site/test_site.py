@@ -36,6 +36,10 @@ FOREIGN = {
     "puffer.ai",
     "stable-baselines3.readthedocs.io",
     "tianshou.org",
+    # what the collections of records are, by their own pages
+    "huggingface.co",
+    "minari.farama.org",
+    "www.tensorflow.org",
 }
 STILL = "course-still"  # the class of a widget's still form
 DESKTOP, PHONE = {"width": 1400, "height": 1000}, {"width": 390, "height": 850}
@@ -65,7 +69,7 @@ ONE_OF_EACH_TOKEN = """() => {
         ("../benchmarks/results", "docs/benchmark.md", "REPO/tree/0123abc/benchmarks/results"),
         ("LICENSE", "index.md", "REPO/blob/0123abc/LICENSE"),
         ("REPO/blob/0123abc/pyproject.toml", "notebooks/01_environments.ipynb", "REPO/blob/0123abc/pyproject.toml"),
-        ("#2-four-plans", "docs/teaching.md", "#2-four-plans"),
+        ("#2-five-plans", "docs/teaching.md", "#2-five-plans"),
         ("https://arxiv.org/abs/2108.13264", "docs/benchmark.md", "https://arxiv.org/abs/2108.13264"),
         ("nowhere.md", "docs/teaching.md", "nowhere.md"),
     ],
@@ -93,6 +97,16 @@ def test_minutes_stand_below_their_heading():
     headings = [line for line in page.splitlines() if line.startswith("#")]
     assert headings == ["## Look", "### Try it", "## f(x) and (more)", "## Far (deeper)"]
     assert "about 3 min to here" in page and "\n\nfirst" in page
+
+
+def test_a_picture_that_is_another_one_in_the_dark_follows_the_theme_of_the_page():
+    page = site.readable(
+        '# A\n\n<picture>\n  <source media="(prefers-color-scheme: dark)" srcset="docs/dark.webp">\n'
+        '  <img src="docs/light.webp" alt="a pole" width="800">\n</picture>\n\nWords.'
+    )
+    assert "<picture" not in page and page.endswith("```\n\nWords.") and page.startswith("# A\n\n```{image} docs/light")
+    for theme in ("light", "dark"):
+        assert f"```{{image}} docs/{theme}.webp\n:alt: a pole\n:class: only-{theme}\n```" in page
 
 
 def test_every_term_of_the_glossary_stands_under_its_letter():
@@ -353,7 +367,7 @@ class TestPage:
         shown = page.locator(".cell_output .text_html")
         assert shown.count() == len(outputs(name)) and bool(outputs(name)) == (name in NOTEBOOKS)
         for place, html in zip(shown.all(), outputs(name), strict=True):
-            content = place.locator("xpath=./*").first
+            content = place.locator("xpath=./*[not(self::style)]").first
             assert content.is_visible() and content.bounding_box()["height"] > 10, html[:200]
             words = re.sub(r"\s", "", BeautifulSoup(html, "html.parser").get_text())
             seen = re.sub(r"\s", "", place.inner_text())

@@ -125,6 +125,14 @@ def test_solutions_are_folded_in_jupyterlab_and_colab(notebook):
         assert cell.source.startswith("# @title")
 
 
+@pytest.mark.parametrize("lesson", LESSONS[:2], ids=by_name)
+def test_the_set_up_is_folded_and_says_what_it_is(lesson):
+    cell = builder.generate(lesson).cells[1]
+    assert "setup" in cell.metadata["tags"] and cell.source.startswith("# @title Set-up: run this first")
+    assert cell.metadata["jupyter"]["source_hidden"] is True and cell.metadata["cellView"] == "form"
+    assert len(cell.source.splitlines()) <= 20
+
+
 def said(cell) -> str:
     """What a cell printed and showed, as text."""
     return "\n".join(out.get("text", "") + out.get("data", {}).get("text/plain", "") for out in cell.get("outputs", []))

@@ -13,7 +13,7 @@ import nbformat
 import pytest
 from broken_machine import NOBODY, disk_full_after, never_written_to, rights_of_nobody
 
-from tools import workcopy
+from tools import course, workcopy
 
 V4 = nbformat.v4
 
@@ -69,6 +69,25 @@ def test_an_untouched_copy_follows_a_new_edition(place):
     place("one")
     assert place("two") == ["brought up to date (you had not touched it)"]
     assert first_cell(place.copy).source == "two" and names(place.work) == ["01_x.ipynb"]
+
+
+def test_links_to_the_published_repository_lead_to_the_files_beside_the_copy(tmp_path):
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "glossary.md").touch()
+    somewhere = course.Publication("https://example.org/owner/name", "0123abcd" * 5)
+    (tmp_path / course.PUBLICATION.name).write_text(json.dumps(vars(somewhere)))
+    for publish in (somewhere, course.Publication(somewhere.address, "4567cdef" * 5)):
+        words = f"a [term]({publish.page('docs/glossary.md')}#term), [Colab]({publish.address}/tree/main)"
+        (tmp_path / "notebooks").mkdir(exist_ok=True)
+        notebook = V4.new_notebook(cells=[V4.new_markdown_cell(words, id="a")])
+        nbformat.write(notebook, tmp_path / "notebooks" / "01_x.ipynb")
+        changes = workcopy.update(tmp_path / "notebooks", tmp_path / "work")
+        assert (
+            first_cell(tmp_path / "work" / "01_x.ipynb").source
+            == f"a [term](../docs/glossary.md#term), [Colab]({publish.address}/tree/main)"
+        )
+        assert (tmp_path / "work" / "../docs/glossary.md").exists()
+    assert changes == [], "the next release has other addresses and is no new edition"
 
 
 def test_what_jupyterlab_writes_on_saving_is_no_touch(place):

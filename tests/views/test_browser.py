@@ -7,6 +7,7 @@ import time
 
 import nbformat
 import pytest
+import torch
 from axe_playwright_python.sync_playwright import Axe
 from conftest import ROOT
 from lab_page import ARGUMENTS, NotebookPage, jupyterlab, press
@@ -21,7 +22,7 @@ import torch
 from torchrl.data import Categorical, LazyTensorStorage, TensorDictReplayBuffer
 from torchrl.envs import GymEnv
 from torchrl.modules import MLP, QValueActor
-from course_utils import Board, BreakItLab, EpisodeScrubber, FaultLab, LivePlot, ReplayLens
+from course_utils import Board, BreakItLab, DreamScrubber, EpisodeScrubber, FaultLab, LivePlot, ReplayLens
 from course_utils import flow, load_results, record_episode, show, show_figure, sliders
 
 torch.manual_seed(0)
@@ -77,6 +78,18 @@ TIMELINE = """from course_utils.views.timeline import Moment, timeline
 turn = "collect store sample loss backward step sample loss backward step".split()
 moments = [Moment(kind, kind) for kind in turn * 3]
 timeline([*moments, Moment("target", "target", "wrong")], ["Nobody calls `zero_grad`."], ["zero_grad", "shutdown"])"""
+TOKENS = """from course_utils import TokenScrubber
+
+prompt, answers = list("12+30="), [["4", "2", "<end>"], ["4", "1", "<end>"], ["9", " ", "<end>"]]
+mask = torch.arange(9).expand(3, 9) >= 6
+advantage = torch.tensor([1.2, -0.3, -0.9])
+moved = -2.0 + 0.4 * torch.arange(4.0).view(4, 1, 1) * advantage[:, None].expand(3, 9)
+names = [f"round {10 * number}" for number in range(4)]
+TokenScrubber([prompt + answer for answer in answers], advantage, moved, mask=mask, checkpoints=names)"""
+DREAMS = """real = torch.arange(9.0)[:, None].expand(-1, 2)
+ahead, wrong = torch.arange(1.0, 4)[:, None], torch.arange(5.0)[:, None, None] / 10
+imagined = torch.stack([real[step] + ahead * (1 + wrong) for step in range(8)])
+DreamScrubber(imagined, real, names=["angle", "speed"], chosen=[1] * 8)"""
 CELLS = [
     SETUP,
     "show(data)",
@@ -91,6 +104,8 @@ CELLS = [
     LIVE,
     MANY,
     TIMELINE,
+    TOKENS,
+    DREAMS,
 ]
 
 
@@ -221,6 +236,19 @@ def test_the_scrubbers_speed_is_chosen_from_the_keyboard(views):
     expect(half).to_have_class(re.compile("mod-active"))
 
 
+def test_dreams_are_scrubbed_played_and_chosen_from_the_keyboard(views):
+    output = live(views, "DreamScrubber(imagined")
+    assert "Step 0: angle is 0; the chosen dream is off by 0.1 at 1 step ahead, 0.2 at 2, 0.3 at 3." in alts(output)
+    press(output.locator(".widget-slider"), "ArrowRight", 3)
+    expect(output.locator("figcaption")).to_contain_text("Step 3: angle is 3;")
+    speed = output.get_by_role("button", name="speed", exact=True)
+    speed.focus()
+    views.page.keyboard.press("Space")
+    expect(output.locator("figcaption")).to_contain_text("Step 3: speed is 3;")
+    output.locator(".widget-play button").first.click()
+    expect(output.locator("figcaption")).to_contain_text("Step 7: speed is 7;", timeout=30_000)
+
+
 def test_sliders_redraw_the_figure(views):
     output = live(views, "sliders(fading")
     assert "left after 2 steps: 0.8100" in alts(output)
@@ -288,6 +316,24 @@ def test_a_board_is_played_on_from_the_keyboard(views):
     expect(status).to_have_text("The agent: X at row 1, column 1. Your turn, with O.")
 
 
+def test_training_is_scrubbed_through_token_by_token_from_the_keyboard(views):
+    output = live(views, "TokenScrubber([")
+    status = output.get_by_role("status")
+    expect(status).to_contain_text("Token 7 of 9, '4': probability 0.135 at round 0 (")
+    checkpoint, answer, token = output.locator(".widget-slider").all()
+    press(checkpoint, "ArrowRight", 3)
+    expect(output.locator("strong", has_text="prompt 12+30=, round 30")).to_be_visible()
+    expect(status).to_contain_text("0.571 at round 30 (times 4.22; ")
+    expect(output).to_contain_text("of 3 tokens with a positive advantage 3 became more probable")
+    press(answer, "ArrowRight", 2)
+    expect(status).to_contain_text("Token 7 of 9, '9': probability 0.135 at round 0, 0.046 at round 30")
+    press(token, "ArrowRight")
+    expect(status).to_contain_text("Token 8 of 9, '␣'")
+    press(token, "ArrowLeft", 3)
+    expect(status).to_contain_text("Token 5 of 9, '0', belongs to the prompt")
+    output.locator(".widget-play button").first.click()
+
+
 def test_a_live_plot_leaves_its_last_picture(views):
     output = views.output("with LivePlot")
     expect(output.locator("img")).to_have_count(1)
@@ -320,9 +366,15 @@ def test_every_view_can_be_read_in_both_themes(views, theme):
         "BreakItLab({",
         "FaultLab(",
         "timeline([",
+        "TokenScrubber([",
         "Board(lambda",
+        "DreamScrubber(imagined",
     ):
         assert contrast_violations(views.page, views.output(marker)) == []
+    scrubber = views.output("EpisodeScrubber(\n")
+    turned = re.compile("^invert" if theme == "Dark" else "^none$")
+    expect(scrubber.locator("img.course-drawing").first).to_have_css("filter", turned)
+    expect(scrubber.locator(".widget-html img:not(.course-drawing)").first).to_have_css("filter", "none")
 
 
 def contrast_violations(page, output) -> list[str]:
@@ -331,6 +383,25 @@ def contrast_violations(page, output) -> list[str]:
     found = Axe().run(page, context={"include": [["[data-looked-at]"]]}, options=options).response["violations"]
     output.evaluate("node => node.removeAttribute('data-looked-at')")
     return [node["html"] for violation in found for node in violation["nodes"]]
+
+
+def test_on_our_own_pages_a_slider_opens_one_checkpoint_after_the_other(chromium):
+    from course_utils import TokenScrubber
+
+    page = chromium.new_page()
+    names = ["start", "middle", "end"]
+    page.set_content(TokenScrubber([["4", "2"]], [1.0], -torch.rand(3, 1, 2), checkpoints=names).html)
+    page.add_script_tag(path=ROOT / "site" / "views.js")
+    slider, opened = (
+        page.get_by_role("slider", name="checkpoint of the training"),
+        page.locator("details[open] summary"),
+    )
+    expect(slider).to_have_attribute("aria-valuetext", "end")
+    for name in ("middle", "start"):
+        slider.press("ArrowLeft")
+        expect(slider).to_have_attribute("aria-valuetext", name)
+        expect(opened).to_have_text(name)
+    page.close()
 
 
 @pytest.mark.parametrize("colours", ["color:#000;background:#fff", "color:#ddd;background:#111"])

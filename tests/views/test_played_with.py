@@ -13,7 +13,7 @@ from lab_page import ARGUMENTS
 from playwright.sync_api import expect, sync_playwright
 from tensordict import TensorDict
 
-from course_utils import BreakItLab, EpisodeScrubber, sliders
+from course_utils import BreakItLab, DreamScrubber, EpisodeScrubber, sliders
 from course_utils.views.display import View
 
 pytestmark = pytest.mark.slow
@@ -132,6 +132,23 @@ def test_a_number_is_turned_through_its_positions(chromium, tmp_path):
     page.close()
 
 
+def dreams() -> DreamScrubber:
+    real = torch.arange(5.0)[:, None]
+    return DreamScrubber(torch.stack([real[step] + torch.ones(2, 3, 1) for step in range(4)]), real, names=["angle"])
+
+
+def test_dreams_are_gone_through_step_by_step(chromium, tmp_path):
+    page = opened(chromium, tmp_path, dreams())
+    page.locator("summary").click()
+    slider = page.get_by_role("slider", name="angle, all 4 steps")
+    slider.focus()
+    for step in range(4):
+        expect(page.locator("details figure:visible")).to_contain_text(f"Step {step}: angle is {step};")
+        assert slider.get_attribute("aria-valuetext").startswith(f"Step {step}: angle is {step};")
+        page.keyboard.press("ArrowRight")
+    page.close()
+
+
 def test_without_the_script_all_of_it_can_be_read(chromium, tmp_path, scrubber):
     lab = BreakItLab({name: {"0": run(solved)} for name, solved in (("whole", 1), ("broken", 0))}, 475)
     page = opened(chromium, tmp_path, scrubber, sliders(gauge, n=(1, 9)), lab, script=False)
@@ -151,7 +168,7 @@ def run(solved: int) -> dict:
 
 @pytest.mark.parametrize("script", [True, False], ids=["played", "still"])
 def test_the_views_are_accessible(chromium, tmp_path, scrubber, script):
-    page = opened(chromium, tmp_path, scrubber, sliders(gauge, n=(1, 9)), script=script)
+    page = opened(chromium, tmp_path, scrubber, sliders(gauge, n=(1, 9)), dreams(), script=script)
     page.locator("details").evaluate_all("all => all.forEach(one => one.open = true)")
     found = Axe().run(page).response["violations"]
     assert not found, [(item["id"], item["nodes"][0]["html"][:200]) for item in found]
