@@ -252,7 +252,7 @@ axes.plot(angle, color=PALETTE["black"], linewidth=1)
 axes.plot(fell, angle[fell], "X", color=PALETTE["vermillion"], markersize=10, label="terminated")
 axes.plot(timed_out, angle[timed_out], "s", color=PALETTE["blue"], markersize=8, label="truncated")
 axes.set(xlabel="step", ylabel="pole angle (radians)")
-axes.legend(loc="lower right")
+figure.legend(loc="outside right upper")
 show_figure(
     figure,
     f"Pole angle over 100 steps. It terminates at steps {fell.tolist()}, "
@@ -712,7 +712,7 @@ for name, counts in measured.items():
     axes.plot(list(median), list(median.values()), marker="o", label=name)
     gains.append(f"{name} {median[max(median)] / median[1]:.1f} (1 to {max(median)} copies)")
 axes.set(xscale="log", yscale="log", xlabel="copies", ylabel="frames per second")
-axes.legend(fontsize=9, loc="upper left")
+figure.legend(loc="outside right upper")
 show_figure(figure, "Times the frames per second of one copy: " + "; ".join(gains) + ".")
 
 # %% [markdown]

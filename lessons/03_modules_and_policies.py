@@ -305,7 +305,7 @@ for scale in [0.3, 1.5]:
 fixed = distribution.deterministic_sample.item()
 axes.axvline(fixed, color="black", linestyle="--", label="DETERMINISTIC")
 axes.set(xlabel="action (torque)", ylabel="draws")
-axes.legend()
+figure.legend(loc="outside right upper")
 show_figure(figure, "; ".join(findings) + f"; the deterministic action is {fixed:.2f}.")
 
 # %% [markdown]
@@ -338,7 +338,7 @@ def draw_epsilon(eps_init=1.0, eps_end=0.1, annealing_num_steps=1_000):
     axes.plot(range(0, 2_000, 50), told_eps, marker=".", label=".step(50) after each 50 frames")
     axes.plot(range(0, 2_000, 50), forgotten_eps, linestyle="--", label=".step forgotten")
     axes.set(xlabel="frames", ylabel="epsilon", ylim=(0, 1.1))
-    axes.legend(loc="center right")
+    figure.legend(loc="outside right upper")
     return show_figure(
         figure,
         f"Epsilon falls in a straight line from {told_eps[0]:.2f} to {told_eps[-1]:.2f} within "
@@ -519,7 +519,7 @@ for name, noise in episodes.items():
     findings.append(f"{name}: correlation of neighbouring steps {neighbours:.2f}")
 axes.set(xlabel="step of the episode", ylabel="noise on the action")
 axes.set_ylim(-2, 2)
-axes.legend(loc="upper right", ncols=2)
+figure.legend(loc="outside right upper")
 show_figure(figure, "Noise over one episode. " + "; ".join(findings) + ".")
 
 # %% [markdown]
@@ -904,7 +904,7 @@ axes.bar(range(step + 4), through_time[: step + 4], label="recurrent mode")
 axes.bar(range(step + 4), alone[: step + 4], width=0.4, label="step by step")
 axes.axvline(starts[1] - 0.5, color="black", linestyle="--", label="an episode begins")
 axes.set(xlabel="step of the observation", ylabel=f"effect on step {step} (log)", yscale="log")
-axes.legend(loc="upper left")
+figure.legend(loc="outside right upper")
 show_figure(
     figure,
     f"Step by step, {int((alone > 0).sum())} observation affects step {step}; in recurrent mode "

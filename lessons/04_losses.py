@@ -49,7 +49,7 @@ ahead = torch.arange(60)
 for discount in [0.5, 0.9, 0.97, 0.99]:
     axes.plot(ahead, discount**ahead, label=f"$\\gamma$ = {discount}")
 axes.set(xlabel="steps until the reward comes", ylabel="what is left of it")
-axes.legend()
+figure.legend(loc="outside right upper")
 show_figure(
     figure,
     f"What is left of a reward that comes later. After 20 steps {0.5**20:.6f} for gamma 0.5, "
@@ -352,7 +352,7 @@ axes.plot(path, color="0.6", linewidth=1, label="online weight")
 for name, seen in followers.items():
     axes.plot(seen, label=name)
 axes.set(xlabel="calls of updater.step()", ylabel="weight")
-axes.legend()
+figure.legend(loc="outside right upper")
 distance = {name: (torch.tensor(seen) - path).abs().mean() for name, seen in followers.items()}
 show_figure(
     figure,
@@ -531,7 +531,7 @@ for (name, estimate), style in zip(estimates.items(), styles, strict=True):
     axes.plot(estimate["value_target"].squeeze(1), style, label=name, linewidth=width, marker=".")
 axes.axhline(0.3, color="0.6", linewidth=1)
 axes.set(xlabel="step", ylabel="value target")
-axes.legend(ncols=2, fontsize=9)
+figure.legend(loc="outside right upper")
 first = {name: estimate["value_target"][0].item() for name, estimate in estimates.items()}
 show_figure(
     figure,
@@ -572,7 +572,7 @@ for panel, discount in zip(panels, [0.8, 0.95, 1.0], strict=True):
     panel.axhline(0, color="0.6", linewidth=1)
     panel.set(title=f"$\\gamma$ = {discount}", xlabel="step")
 panels[0].set_ylabel("advantage (GAE)")
-panels[0].legend(fontsize=9)
+figure.legend(*panels[0].get_legend_handles_labels(), loc="outside right upper")
 show_figure(
     figure,
     "Advantages for three discounts and three lambdas. Credit at step 10, five steps before the "
@@ -599,7 +599,7 @@ def draw_credit(gamma=0.95, lmbda=0.8):
     for name, curve in curves.items():
         axes.plot(curve.squeeze(1), label=name, marker=".")
     axes.set(xlabel="step", ylim=(-1.0, 1.1))
-    axes.legend(ncols=3, loc="lower right")
+    figure.legend(loc="outside right upper")
     first = ", ".join(f"{name} {curve[0].item():.3f}" for name, curve in curves.items())
     return show_figure(figure, f"At step 0 with gamma {gamma:.2f} and lambda {lmbda:.2f}: {first}.")
 
@@ -696,7 +696,7 @@ figure, axes = plt.subplots(figsize=(6, 2.8))
 axes.bar([-0.2, 0.8, 1.8], before, 0.4, label="before", color="0.7")
 axes.bar([0.2, 1.2, 2.2], after, 0.4, label="after one step")
 axes.set(xlabel="action", ylabel="probability", xticks=[0, 1, 2])
-axes.legend()
+figure.legend(loc="outside right upper")
 moved = ", ".join(f"action {i}: {before[i]:.2f} to {after[i]:.2f}" for i in range(3))
 show_figure(figure, f"Probabilities before and after one step. {moved}.")
 

@@ -750,7 +750,7 @@ axes.bar(range(10), frequency, color=PALETTE["sky"], label="drawn, of 20,000")
 axes.plot(range(10), expected, "o", color=PALETTE["vermillion"], label="$p^{0.7}$, scaled")
 axes.axhline(0.1, color="black", linestyle="--", linewidth=1, label="uniform")
 axes.set(xlabel="frame $i$, priority $i + 1$", ylabel="share of the draws", xticks=range(10))
-axes.legend(frameon=False)
+figure.legend(loc="outside right upper")
 show_figure(
     figure,
     f"Drawn shares rise from {frequency[0]:.3f} to {frequency[9]:.3f}; they differ from p to the "

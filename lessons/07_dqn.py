@@ -343,7 +343,7 @@ figure, axes = plt.subplots()
 axes.plot(real, label="really followed")
 axes.plot(believed, label="believed: $Q(s, a)$")
 axes.set(xlabel="step of the episode", ylabel="discounted return")
-axes.legend()
+figure.legend(loc="outside right upper")
 show_figure(
     figure,
     f"At the first step {real[0]:.0f} really followed, {believed[0]:.0f} was believed; "
@@ -876,7 +876,7 @@ axes.axvline(
 )
 axes.axvline(act_two, color="black", linestyle=":", linewidth=1, label=f"act two: {act_two:,}")
 axes.set(xlabel="updates", ylabel="core seconds", ylim=(0, None))
-axes.legend(loc="lower right")
+figure.legend(loc="outside right upper")
 show_figure(
     figure,
     f"Two straight lines. Eager begins at 0, compiled at {cost['compile_seconds']:.0f} core seconds and rises "

@@ -985,7 +985,7 @@ figure, axes = plt.subplots()
 axes.plot(ranks, weights[order], color="C0", label="all displays")
 axes.scatter(ranks[clicked], weights[order][clicked], color="C1", zorder=3, label="clicked")
 axes.set(yscale="log", xlabel="displays of the bandit, by weight", ylabel="weight")
-axes.legend(loc="upper left")
+figure.legend(loc="outside right upper")
 top, most = weights[displays["click"] > 0].max(), weights.max()
 show_figure(
     figure,

@@ -1025,7 +1025,7 @@ for looks, run in catchers.items():
     ]
     axes.plot(range(-2, 3), saved[looks], marker="o", label=f"{looks} look(s)")
 axes.set(xlabel="drift at the start", ylabel="% caught", xticks=range(-2, 3), ylim=(0, 105))
-axes.legend()
+figure.legend(loc="outside right upper")
 facts = [
     f"{looks} look(s): " + ", ".join(f"{share:.0f} %" for share in shares)
     for looks, shares in saved.items()

@@ -219,7 +219,7 @@ played, learned = (
 axes.barh(names, played, label="play")
 axes.barh(names, learned, left=played, label="learn")
 axes.set(xlabel="milliseconds a batch", ylabel="a step lasts longer by")
-axes.legend()
+figure.legend(loc="outside right upper")
 shares = [f"{name}: {p / (p + q):.0%}" for name, p, q in zip(names, played, learned, strict=True)]
 show_figure(figure, "Share of the time that is play: " + ", ".join(shares))
 
@@ -335,7 +335,7 @@ for panel, step in zip(panels, [0.001, 0.01, 0.1], strict=True):
     panel.set(title=f"{1_000 * step:.0f} ms a step", xlabel="workers")
     words.append(f"{1_000 * step:.0f} ms: {math.ceil(play / (learning + carry))} workers")
 panels[0].set_ylabel("frames/s, predicted")
-panels[0].legend()
+figure.legend(*panels[0].get_legend_handles_labels(), loc="outside right upper")
 enough = "; ".join(words)
 show_figure(figure, f"Predicted frames per second over workers. The learner is busy from: {enough}")
 
@@ -435,7 +435,7 @@ for panel, (title, slept) in zip(panels, learners.items(), strict=True):
             panel.plot(workers, line, f"C{place}-")
     panel.set(title=title, xlabel="workers", xticks=[1, 2, 4, 8], ylim=(0, None))
 panels[0].set_ylabel("times one process")
-panels[0].legend()
+figure.legend(*panels[0].get_legend_handles_labels(), loc="outside right upper")
 words = "; ".join(f"{title}: {', '.join(most)}" for title, most in facts.items())
 show_figure(figure, f"A step of 50 ms, frames per second over workers. {words}")
 
@@ -1008,7 +1008,7 @@ figure, axes = plt.subplots(figsize=(7, 2.6))
 axes.plot(shared, marker=".", label="shared memory")
 axes.plot(copied, marker=".", label="copies, sent every 8 batches")
 axes.set(xlabel="batches learned from", ylabel="mean lag, in batches", ylim=(0, 12))
-axes.legend(ncols=2)
+figure.legend(loc="outside right upper")
 means = f"mean lag: shared {statistics.mean(shared):.1f}, copies {statistics.mean(copied):.1f}"
 show_figure(figure, f"Lag over batches. {means}")
 

@@ -413,7 +413,7 @@ axes.set(xscale="log", xlabel="microseconds the environment takes for a step")
 axes.set(ylabel="seconds, TorchRL = 1")
 axes.set_yscale("log", base=2)
 axes.yaxis.set_major_formatter("{x:g}")
-axes.legend()
+figure.legend(loc="outside right upper")
 shares = [f"{library}: {(10 + cost[library]) / (10 + cost['TorchRL']):.1f}" for library in cost]
 show_figure(figure, "At 10 microseconds, " + ", ".join(shares) + "; all near 1 at 100,000")
 

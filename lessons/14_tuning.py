@@ -795,7 +795,7 @@ axes.plot(list(true), list(true.values()), marker="o", label="what it is worth")
 axes.set(xlabel="seeds per setting", ylabel="score", xscale="log", xticks=list(true))
 axes.xaxis.set_major_formatter("{x:g}")
 axes.xaxis.set_minor_formatter("")
-axes.legend()
+figure.legend(loc="outside right upper")
 top = max(true, key=true.get)
 show_figure(
     figure,
@@ -923,7 +923,7 @@ axes.scatter(
     [proposed.seconds], [proposed.means[-1]], marker="*", s=150, color="C1", label="came out"
 )
 axes.set(xlabel="processor's seconds of a trial", ylabel="score", ylim=(0, None))
-axes.legend()
+figure.legend(loc="outside right upper")
 show_figure(
     figure,
     f"{front.sum()} of {len(front)} trials are on the front. Proposed: expected {expected:.0f} for {price:.1f} s, "
@@ -959,7 +959,7 @@ for place, (arm, runs) in enumerate(measured.items()):
         axes.plot([place - 0.12, place + 0.12], [claims, means], color="grey", alpha=0.5)
 axes.set(xticks=range(len(measured)), xticklabels=list(measured), ylabel="score", ylim=(0, None))
 axes.set_xlim(-0.5, len(measured) - 0.5)
-axes.legend([stars, dots], ["claimed", "fresh seeds"], loc="upper left")
+figure.legend([stars, dots], ["claimed", "fresh seeds"], loc="outside right upper")
 show_figure(figure, f"Mean score on fresh seeds: {', '.join(facts)}.")
 
 

@@ -1373,7 +1373,7 @@ figure, axes = plt.subplots()
 axes.plot(range(size), nats, "o-", label="the model")
 axes.plot(range(size), ideal, "k--", label="who knows Catch by heart")
 axes.set(xlabel="picture", ylabel="surprise (nats)")
-axes.legend()
+figure.legend(loc="outside right upper")
 words = "; ".join(
     f"picture {at}: {mine:.1f} of {best:.1f}"
     for at, (mine, best) in enumerate(zip(nats, ideal, strict=True))

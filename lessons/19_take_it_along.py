@@ -807,7 +807,7 @@ axes.hist(gaps.log10().numpy(), bins=40, label="two values of one state")
 rounding = torch.tensor(found["largest_difference"])
 axes.axvline(rounding.log10(), color="C1", label="page and agent")
 axes.set(xlabel="how far apart (powers of ten)", ylabel="states of 1,000")
-axes.legend(loc="upper center")
+figure.legend(loc="outside right upper")
 show_figure(
     figure,
     f"The two values of a state are at least {gaps.min():.1g} apart, {gaps.median():.1g} in the middle; "

@@ -218,7 +218,7 @@ def learning_curves(
         axes.axhline(threshold / unit, color="black", linestyle="--", linewidth=1, label=f"solved: {threshold:g}")
         findings.append(f"the line for solved is at {threshold:g}")
     axes.set(xlabel=x_label, ylabel=y_label if unit == 1 else f"{y_label}, in units of {unit:g}")
-    axes.legend(frameon=False, ncols=1 + (len(groups) - 1) // 7)
+    figure.legend(loc="outside right upper", frameon=False, ncols=1 + (len(groups) - 1) // 14)
     if odd:
         figure.supxlabel(plain("; ".join(odd)), fontsize=8, wrap=True)
     alt = f"Learning curves, {y_label} over {x_label}. " + "; ".join([*findings, *odd]) + "."
