@@ -53,7 +53,7 @@ def pytest_collection_modifyitems(config, items):
 
     items.sort(key=turn)
     for item in items:
-        if turn(item) == 0:  # a server or a browser may be late on a busy machine; twice is no accident
+        if turn(item) != 1:  # a server, a browser or a process may be late on a busy machine; twice is no accident
             item.add_marker(pytest.mark.flaky(reruns=1))
 
 

@@ -130,8 +130,17 @@ class TestGroups:
     def test_all_are_drawn_and_told_apart(self, axes, count):
         text = learning_curves({f"group {n}": [(X, X + n)] for n in range(count)}).text
         looks = {(line.get_color(), line.get_linestyle()) for line in axes().lines}
-        assert len(axes().lines) == len(looks) == count == len(axes().get_legend().texts)
+        assert len(axes().lines) == len(looks) == count == len(axes().figure.legends[0].texts)
         assert all(f"group {n}, one run" in text for n in range(count)) and "repeat" not in text
+
+    @pytest.mark.parametrize("count", [1, 7, 21])
+    def test_the_legend_hides_no_curve(self, axes, count):
+        learning_curves({f"group {n}": [(X, X + n)] for n in range(count)}, threshold=3)
+        figure = axes().figure
+        figure.canvas.draw()
+        legend, curves = figure.legends[0].get_window_extent(), axes().get_window_extent()
+        assert legend.x0 >= curves.x1 and curves.width > 0.3 * figure.bbox.width
+        assert figure.bbox.y0 <= legend.y0 and legend.y1 <= figure.bbox.y1
 
     def test_more_than_there_are_looks(self, axes):
         text = learning_curves({n: [(X, X + n)] for n in range(22)}).text
@@ -139,7 +148,7 @@ class TestGroups:
 
     def test_names_are_no_mathematics_and_none_is_hidden(self, axes):
         learning_curves({"_private": [(X, X)], r"$\frac$": [(X, X)], 7: [(X, X)]})
-        assert [text.get_text() for text in axes().get_legend().texts] == [" _private", r"\$\frac\$", "7"]
+        assert [text.get_text() for text in axes().figure.legends[0].texts] == [" _private", r"\$\frac\$", "7"]
 
 
 class TestNotFinite:
