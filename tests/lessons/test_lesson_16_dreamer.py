@@ -74,7 +74,8 @@ class TestTheModel:
     def test_belief_is_not_random_and_state_is(self, parts):
         state, belief, action = torch.zeros(50, STATE), torch.zeros(50, BELIEF), torch.zeros(50, 3)
         _, thrown, remembered = parts.prior(state, belief, action)
-        assert torch.allclose(remembered, remembered[:1], atol=1e-6) and not torch.allclose(thrown, thrown[:1], atol=0.1)
+        assert torch.allclose(remembered, remembered[:1], atol=1e-6)
+        assert not torch.allclose(thrown, thrown[:1], atol=0.1)
         dice = thrown.view(50, 4, 16)
         assert torch.allclose(dice.sum(-1), torch.ones(50, 4)) and torch.allclose(dice.amax(-1), torch.ones(50, 4))
 
