@@ -332,8 +332,10 @@ def test_on_two_nodes_a_job_outlives_an_actor_and_leaves_a_checkpoint_when_the_n
         """As `wait_until`, but a job that has ended is not waited for, and either way what it said is told."""
 
         def seen() -> bool:
-            assert true() or not client.get_job_status(job).is_terminal(), f"{what}: the job has ended"
-            return true()
+            ended = client.get_job_status(job).is_terminal()  # asked first: it may end between two questions
+            found = true()
+            assert found or not ended, f"{what}: the job has ended"
+            return found
 
         try:
             wait_until(seen, what, seconds=600)
