@@ -21,6 +21,7 @@ from right_simulators import RIGHT, Cart, Room
 import course_utils
 from course_utils import check_simulator
 from course_utils.exercises import sim_ends
+from course_utils.exercises.simulator_check import UNFINISHED
 
 SECONDS = {"Endless": 0.6}
 COSTLY = {"SerialEnv", "SerialEnv of rooms", "PendulumEnv with dimensions", "TicTacToeEnv", "transformed twice"} | {
@@ -150,10 +151,10 @@ def test_the_generators_go_on_as_if_nothing_had_happened():
 
 
 @pytest.mark.parametrize("make", [lambda: gym.make("CartPole-v1"), Room])
-def test_it_takes_less_than_five_seconds_of_computing(make):
+def test_it_ends_by_itself_long_before_it_is_cut_off(make):
     began = time.process_time()
-    check_simulator(make)
-    assert time.process_time() - began < 5
+    seen = check_simulator(make, seconds=120)
+    assert time.process_time() - began < 40 and UNFINISHED not in seen.notes
 
 
 @pytest.mark.slow
@@ -210,13 +211,13 @@ def test_what_was_cut_off_in_a_call_that_cannot_be_interrupted_ends_with_it():
         def step(self, action):
             taken.append(threading.current_thread())
             sleeping.set()
-            time.sleep(3.5)  # the check waits for three times its seconds, and two more for the thread
+            time.sleep(5)  # the check waits for three times its seconds, and two more for the thread
             return super().step(action)
 
-    seen = check_simulator(Waits, seconds=0.1)
+    seen = check_simulator(Waits, seconds=0.5)  # so long that what else this process does meanwhile does not count
     assert "computed nothing and waited" in seen.faults[0]
     state = torch.get_rng_state()
-    taken[0].join(10)
+    taken[0].join(15)
     assert not taken[0].is_alive() and len(taken) == 1 and torch.equal(torch.get_rng_state(), state)
 
 
