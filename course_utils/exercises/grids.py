@@ -52,20 +52,22 @@ def examine_grid(make: Any, draw: Draw) -> str:
     return ""
 
 
-def build(make: Any, count: int, size: int) -> EnvBase | str:
+def build(make: Any, count: int, size: int, called: tuple[str, str] = ("Grid", "size")) -> EnvBase | str:
+    """An environment of a learner's class, or what is wrong with the class; `called`: its name, its second argument."""
+    name, second = called
     if isinstance(make, EnvBase):
-        return "Give the class itself: the check makes environments of several sizes from it, `Grid(count, size)`."
+        return f"Give the class itself: the check makes several environments of it, `{name}(count, {second})`."
     if missing := sorted(getattr(make, "__abstractmethods__", ())):
-        named = " and ".join(f"`{name}`" for name in missing)
+        named = " and ".join(f"`{method}`" for method in missing)
         return (
             f"The class has no {named} yet. `EnvBase` leaves three methods to you: `_reset`, `_step` and `_set_seed`."
         )
     env = make(count, size)
     if not isinstance(env, EnvBase):
-        return f"`Grid(count, size)` gave a {type(env).__name__}. It has to be a subclass of `EnvBase`."
+        return f"`{name}(count, {second})` gave a {type(env).__name__}. It has to be a subclass of `EnvBase`."
     if list(env.batch_size) != [count]:
         return (
-            f"`Grid({count}, {size})` has the batch size {list(env.batch_size)}. One dimension, the copies: "
+            f"`{name}({count}, {size})` has the batch size {list(env.batch_size)}. One dimension, the copies: "
             "`super().__init__(batch_size=[count])`, before anything else."
         )
     return env

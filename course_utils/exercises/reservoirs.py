@@ -16,7 +16,7 @@ from torchrl.envs import EnvBase
 from torchrl.envs.utils import check_env_specs, step_mdp
 
 from course_utils.exercises.exercise import Draw
-from course_utils.exercises.grids import about_entry, holds
+from course_utils.exercises.grids import about_entry, build, holds
 
 COPIES, STEPS = 48, 60
 FULL, GATE, RAIN = 10.0, 2.0, 2.0
@@ -57,30 +57,13 @@ def examine_reservoirs(make: Any, draw: Draw) -> str:
         draw: where actions and seeds come from.
     """
     for count, days in ((COPIES, 14 + draw.turn(3)), (1, 9 + draw.turn(2))):
-        env = build(make, count, days)
+        env = build(make, count, days, ("Reservoirs", "days"))
         if isinstance(env, str):
             return env
         words = next(filter(None, (look(env, days, draw) for look in LOOKS)), "")
         if words:
             return words if count > 1 else f"With a single copy, `Reservoirs(1, {days})`: {words}"
     return by_the_simulators_check(make)
-
-
-def build(make: Any, count: int, days: int) -> EnvBase | str:
-    if isinstance(make, EnvBase):
-        return "Give the class itself: the check makes several of it, `Reservoirs(count, days)`."
-    if missing := sorted(getattr(make, "__abstractmethods__", ())):
-        named = " and ".join(f"`{name}`" for name in missing)
-        return f"The class has no {named} yet. `EnvBase` leaves three to you: `_reset`, `_step` and `_set_seed`."
-    env = make(count, days)
-    if not isinstance(env, EnvBase):
-        return f"`Reservoirs(count, days)` gave a {type(env).__name__}. It has to be a subclass of `EnvBase`."
-    if list(env.batch_size) != [count]:
-        return (
-            f"`Reservoirs({count}, {days})` has the batch size {list(env.batch_size)}. One dimension, the copies: "
-            "`super().__init__(batch_size=[count])`, before anything else."
-        )
-    return env
 
 
 def about_specs(env: EnvBase, days: int, draw: Draw) -> str:
