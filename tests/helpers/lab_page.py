@@ -12,8 +12,10 @@ import urllib.request
 from contextlib import contextmanager
 from pathlib import Path
 
-from playwright.sync_api import Locator, Page, expect
+import pytest
+from playwright.sync_api import Locator, Page, expect, sync_playwright
 
+from tools import browser
 from tools.lab import ADDRESS, free_port
 
 expect.set_options(timeout=60_000)  # milliseconds; a busy machine takes its time to show a page
@@ -25,6 +27,19 @@ SETTINGS = {
     "@jupyterlab/notebook-extension/tracker": {"windowingMode": "none", "autoStartDefaultKernel": True},
     "@jupyterlab/apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
 }
+
+
+@contextmanager
+def running_chromium():
+    """A browser, for a fixture; skips its tests where there is none and none is required."""
+    path = browser.find()
+    if path is None and not browser.required():
+        pytest.skip(f"There is no browser on this machine. {browser.FIX}")
+    assert path, browser.FIX
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
+        yield running
+        running.close()
 
 
 def end(process: subprocess.Popen) -> None:

@@ -10,10 +10,8 @@ import pytest
 import torch
 from axe_playwright_python.sync_playwright import Axe
 from conftest import ROOT
-from lab_page import ARGUMENTS, NotebookPage, jupyterlab, press
-from playwright.sync_api import expect, sync_playwright
-
-from tools import browser
+from lab_page import NotebookPage, jupyterlab, press, running_chromium
+from playwright.sync_api import expect
 
 pytestmark = pytest.mark.slow
 
@@ -111,14 +109,8 @@ CELLS = [
 
 @pytest.fixture(scope="module")
 def chromium():
-    path = browser.find()
-    if path is None and not browser.required():
-        pytest.skip(f"There is no browser on this machine. {browser.FIX}")
-    assert path, browser.FIX
-    with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
+    with running_chromium() as running:
         yield running
-        running.close()
 
 
 @pytest.fixture(scope="module")

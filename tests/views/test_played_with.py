@@ -9,8 +9,8 @@ import pytest
 import torch
 from axe_playwright_python.sync_playwright import Axe
 from conftest import ROOT
-from lab_page import ARGUMENTS
-from playwright.sync_api import expect, sync_playwright
+from lab_page import running_chromium
+from playwright.sync_api import expect
 from tensordict import TensorDict
 
 from course_utils import BreakItLab, DreamScrubber, EpisodeScrubber, sliders
@@ -23,16 +23,8 @@ STEPS, GREYS = 40, 5
 
 @pytest.fixture(scope="module")
 def chromium():
-    from tools import browser
-
-    path = browser.find()
-    if path is None and not browser.required():
-        pytest.skip(f"There is no browser on this machine. {browser.FIX}")
-    assert path, browser.FIX
-    with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
+    with running_chromium() as running:
         yield running
-        running.close()
 
 
 def episode(steps: int, reward: float):

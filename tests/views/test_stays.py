@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 from ipywidgets.widgets import widget as registry
 from jupyter_client.manager import KernelManager
-from lab_page import ARGUMENTS, TOKEN, NotebookPage, jupyterlab, press
-from playwright.sync_api import TimeoutError, expect, sync_playwright
+from lab_page import TOKEN, NotebookPage, jupyterlab, press, running_chromium
+from playwright.sync_api import TimeoutError, expect
 
 from course_utils.views import display
 from course_utils.views.display import STILL, WIDGET, WidgetView
@@ -256,16 +256,8 @@ class TestSavedWithoutTheStateOfItsWidgets:
 
 @pytest.fixture(scope="module")
 def chromium():
-    from tools import browser
-
-    path = browser.find()
-    if path is None and not browser.required():
-        pytest.skip(f"There is no browser on this machine. {browser.FIX}")
-    assert path, browser.FIX
-    with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
+    with running_chromium() as running:
         yield running
-        running.close()
 
 
 def end_kernels(address: str) -> None:
