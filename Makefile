@@ -23,7 +23,7 @@ test: lint  ## everything the project's checks run, the slow ones too, and what 
 	@$(COURSE) -m tools.browser
 	@$(COURSE) tests/lessons/claims.py
 	@OMP_NUM_THREADS=1 PYTHONWARNINGS=$(DEPRECATED_CALLS) $(COURSE) -m pytest --nbval-lax --nbval-current-env \
-	  -p tools.costs -r fER --numprocesses 3 --dist loadfile --no-loadscope-reorder build/claimed tests
+	  -p tools.costs -p tools.second_try -r fER --numprocesses 3 --dist loadfile --no-loadscope-reorder build/claimed tests
 
 check: lint  ## the fast part: lint, unit tests, notebooks equal to lessons
 	@OMP_NUM_THREADS=1 $(COURSE) -m pytest -m "not slow" --numprocesses 2

@@ -1,5 +1,7 @@
 """What the training cells of a lesson reach: assertions that are run as its last cell, after its own cells.
 
+None hangs on how fast this machine is while other tests run beside it: speed is compared in the benchmark.
+
 `python tests/lessons/claims.py` writes every notebook with that cell added into `build/claimed`, for `make test`.
 """
 
@@ -87,11 +89,10 @@ CLAIMS = {
         assert abs(remembered[0]) < 0.4 and sum(remembered[-10:]) / 10 > 0.95, "a memory carries the sign to the end"
     """,
     "12_scaling_out": """
-        share = {wait: play / (play + learned) for wait, (play, learned) in clock.items()}
-        assert share[0] < share[5] < share[20] and share[20] > 0.8, "a slower simulator leaves more to spread"
-        slow = clock[0][0] + STEPS * 0.1
-        many, some = (batches_per_second("async", count, slow, learning, carry) for count in (1000, 30))
-        assert some < many == 1 / (learning + carry), "with a tenth of a second a step, many more than thirty pay"
+        assert all(play >= STEPS * wait / 1_000 for wait, (play, _) in clock.items()), "a slow simulator is waited for"
+        slow, learned = STEPS * 0.1, statistics.median(run["learn"] for run in speeds["async"].values())
+        many, some = (batches_per_second("async", count, slow, learned, carry) for count in (1000, 30))
+        assert some < many == 1 / (learned + carry), "with a tenth of a second a step, many more than thirty pay"
         assert lags[0] == (0, 0) and statistics.mean(high for low, high in lags) < 4, "two workers: a batch or two"
         assert found.min() < 0.5 and found.max() > 1.3, "16 batches later the ratios have spread"
         assert (advantage - theirs[0].squeeze(-1)).abs().max() < 1e-4, "V-trace by hand is TorchRL's"
@@ -100,7 +101,7 @@ CLAIMS = {
         falls = live.curve("falls")[1]
         assert statistics.mean(falls[-20:]) < 0.5 * statistics.mean(falls[:5]), "IMPALA learns: it falls less often"
         assert len(seen) == 160 and statistics.mean(seen) < 4, "from frames a little old"
-        assert needs["sleeps"] < min(10, needs["computes"]), "who sleeps leaves the core to others"
+        assert needs["sleeps"] < 1_000 * step, "who sleeps leaves the core to others for most of its step"
         assert copied[:8] == list(range(8)), "copies age until something is sent"
         assert statistics.mean(copied) > statistics.mean(shared) + 1, "and shared weights do not"
     """,
