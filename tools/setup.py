@@ -11,6 +11,7 @@ import ast
 import functools
 import glob
 import hashlib
+import json
 import os
 import pathlib
 import re
@@ -30,8 +31,7 @@ UNFINISHED = os.path.join(VENV, "course-unfinished")
 WHEELHOUSE = {}  # settings of pip that take the place of the user's
 FREE_GB = 4  # `du -sh .venv` after an installation of the CPU build: 1.4 GB; the rest is for downloads and margin
 
-# What `jupyter labextension disable` says each time of what can be done besides.
-ABOUT_PLUGINS = "individual plugins can be re-enabled in the user interface"
+NEWS = "@jupyterlab/apputils-extension:announcements"
 # The user's settings of pip that are kept; https://pip.pypa.io/en/stable/cli/pip_install/ says what they mean.
 KEPT_PIP_SETTINGS = [
     *("index-url", "extra-index-url", "find-links", "no-index", "trusted-host", "cert", "client-cert", "proxy"),
@@ -301,22 +301,27 @@ def progress(lines, total, installed, seconds):
     return "[%s%s] %s packages, %d s" % ("#" * full, "." * (30 - full), words, seconds)
 
 
-def run(*command, **options):
-    """Run Python in the virtual environment, isolated, with its output in sight, but for lines that hold `hush`."""
-    hush = options.get("hush")
-    process = subprocess.Popen(
-        [VENV_PYTHON, "-I"] + list(command),
-        cwd=ROOT,
-        env=environment(),
-        stdout=subprocess.PIPE if hush else None,
-        stderr=subprocess.STDOUT if hush else None,
-    )
-    said = (process.communicate()[0] or b"").decode(errors="replace")
-    for line in said.splitlines():
-        if hush not in line:
-            say(line)
-    if process.returncode != 0:
+def run(*command):
+    """Run Python in the virtual environment, isolated, with its output in sight."""
+    if subprocess.call([VENV_PYTHON, "-I"] + list(command), cwd=ROOT, env=environment()) != 0:
         raise stopped()
+
+
+def ask_for_no_news():
+    """JupyterLab would greet every learner with a question about news and fetch them from outside.
+
+    Writes what `jupyter labextension disable --level=sys_prefix` does, which takes five seconds to start.
+    """
+    path = os.path.join(VENV, "etc", "jupyter", "labconfig", "page_config.json")
+    settings = {}
+    if os.path.exists(path) and os.path.getsize(path):  # empty: the power failed while it was written
+        with open(path) as file:
+            settings = json.load(file)
+    settings.setdefault("disabledExtensions", {})[NEWS] = True
+    if not os.path.isdir(os.path.dirname(path)):
+        os.makedirs(os.path.dirname(path))
+    with open(path, "w") as file:
+        json.dump(settings, file, indent=2)
 
 
 def stopped():
@@ -417,9 +422,7 @@ def install(extras):
     pip("install", "--no-deps", "--require-hashes", *[word for name in pins for word in ("-r", name)])
     pip("install", "--no-deps", "--no-build-isolation", "--editable", ".")
     pip("check")
-    # JupyterLab would greet every learner with a question about news and fetch them from outside.
-    news = "@jupyterlab/apputils-extension:announcements"
-    run("-m", "jupyterlab.labextensions", "disable", "--level=sys_prefix", news, hush=ABOUT_PLUGINS)
+    ask_for_no_news()
     # pip removes no extra, so what the stamp says of pins that are still the same stays true.
     still_true = {line for line in stamps() if holds(line)}
     with open(STAMP, "w") as file:

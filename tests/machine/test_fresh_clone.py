@@ -18,7 +18,7 @@ from lab_process import INSTALL_SECONDS, Lab, environment_of_a_newcomer, fresh_c
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from tools import lock, setup
+from tools import lock
 
 pytestmark = pytest.mark.slow
 EVERY_FILE_IS_THERE = """
@@ -80,7 +80,6 @@ def test_make_lab_opens_the_course_and_the_second_call_installs_nothing(clone, n
             "without the token: no entry"
         )
         said = first.log.read_text()
-        assert setup.ABOUT_PLUGINS not in said and "re-enabled" not in said
         assert "You are ready to go." in said and "notebooks copied for you." in said
         copies = sorted((clone / "work").glob("*.ipynb"))
         assert [path.name for path in copies] == [path.name for path in sorted((clone / "notebooks").glob("*.ipynb"))]
