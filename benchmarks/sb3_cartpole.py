@@ -1,7 +1,7 @@
 """Stable-Baselines3 (SB3) under lesson 07's judge: the same validation, the same stopping rule, the same exam.
 
-After each block of updates the lesson's own `evaluate` plays its validation episodes; at its stopping score the run
-ends, and the weights that were validated best sit the exam. What validation costs is recorded apart.
+After each block of updates the lesson's own `greedy_returns` plays its validation episodes; at its stopping score the
+run ends, and the weights that were validated best sit the exam. What validation costs is recorded apart.
 """
 
 from __future__ import annotations
@@ -51,8 +51,8 @@ def same_recipe(seed: int, lesson: dict):
     return model, settings.max_frames
 
 
-def greedy_agent(model, scale: torch.Tensor) -> TensorDictModule:
-    """A copy of an SB3 model as the lesson's `evaluate` wants it: always the action it thinks best.
+def greedy_network(model, scale: torch.Tensor) -> Callable[[torch.Tensor], torch.Tensor]:
+    """A copy of an SB3 model as the lesson's `greedy_returns` wants it: the best action has the highest value.
 
     Args:
         model: an SB3 DQN or PPO for CartPole.
@@ -63,7 +63,12 @@ def greedy_agent(model, scale: torch.Tensor) -> TensorDictModule:
         network = deepcopy(policy.q_net)
     else:  # PPO's policy as a whole cannot be copied once it has learned
         network = deepcopy(torch.nn.Sequential(policy.mlp_extractor.policy_net, policy.action_net))
-    return TensorDictModule(lambda seen: network(seen * scale).argmax(-1), ["observation"], ["action"])
+    return lambda seen: network(seen * scale)
+
+
+def greedy_agent(network: Callable[[torch.Tensor], torch.Tensor]) -> TensorDictModule:
+    """The same as the lesson's `evaluate` wants it."""
+    return TensorDictModule(lambda seen: network(seen).argmax(-1), ["observation"], ["action"])
 
 
 def make_judge(lesson: dict, scale: torch.Tensor):
@@ -76,15 +81,15 @@ def make_judge(lesson: dict, scale: torch.Tensor):
         def __init__(self) -> None:
             super().__init__()
             self.curve, self.seconds = [], []
-            self.best_score, self.best_agent, self.judged_updates = float("-inf"), None, 0
+            self.best_score, self.best_network, self.judged_updates = float("-inf"), None, 0
 
         def _validate(self) -> None:
-            agent = greedy_agent(self.model, scale)
-            returns = lesson["evaluate"](agent, settings.validation_episodes, settings.validation_seed)
+            network = greedy_network(self.model, scale)
+            returns = lesson["greedy_returns"](network, settings.validation_episodes, settings.validation_seed)
             score = returns.mean().item()
             self.curve.append((self.num_timesteps, score))
             if score > self.best_score:
-                self.best_score, self.best_agent = score, agent
+                self.best_score, self.best_network = score, network
 
         def _after_updates(self) -> None:
             if self.model._n_updates > self.judged_updates:
@@ -132,7 +137,7 @@ def run_sb3(make: Callable, seed: int) -> dict:
     seconds = time.perf_counter() - start
     return dqn_cartpole.rounded(
         {
-            "test_return": dqn_cartpole.exam(lesson, judge.best_agent, seed),
+            "test_return": dqn_cartpole.exam(lesson, greedy_agent(judge.best_network), seed),
             "frames": judge.curve[-1][0],
             "seconds": seconds,
             "validation_seconds": sum(judge.seconds),

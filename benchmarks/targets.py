@@ -38,6 +38,13 @@ def targets(results: Path) -> list[Target]:
         ratios = time.loop_ratios(repeats)[key] if repeats else []
         measured = time.times(ratios) if ratios else ""
         found.append(Target(words, measured, bool(ratios) and statistics.median(ratios) <= limit))
+    for words, limit, measured_of in [
+        ("validation's judge within 1.3 times the plainest loop", 1.3, time.quick_judge),
+        ("validation at most 35 % of a run", 0.35, time.validation_share),
+    ]:
+        ratios = measured_of(repeats)
+        measured = f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})" if ratios else ""
+        found.append(Target(words, measured, bool(ratios) and statistics.median(ratios) <= limit))
     words = "at least 8 times faster to solved than SB3's DQN with RL-Zoo settings (medians), "
     for place, clock in enumerate(["seconds of training", "seconds with validation, which costs all of them the same"]):
         ratios = peers.zoo_ratios(arms, peers.ZOO_DQN)

@@ -128,8 +128,8 @@ def tell(section: Section, arms: Arms) -> None:
     section.say(runs_table(arms, costs))
     section.measured(
         f"{upper(seeds_of(arms))}; for each seed all of them one after the other, on one pinned core with one thread, "
-        "after a short warm-up that is not timed. All are validated by the lesson's own `evaluate` after each block of "
-        f"updates (every {blocks_of(arms)} frames), stop at the same score, and sit the same exam; the time of "
+        "after a short warm-up that is not timed. All are validated by the lesson's `greedy_returns` after each block "
+        f"of updates (every {blocks_of(arms)} frames), stop at the same score, and sit the same exam; the time of "
         "validation is taken apart. Each may use the frames its settings allow. *This recipe* in Stable-Baselines3 "
         "(SB3) takes the lesson's `Settings` one by one; its loss is Huber's, which it does not let one choose. "
         "*RL-Zoo settings* are those of "

@@ -1,7 +1,8 @@
 """Where the seconds of lesson 07's act two go, and how near its loop comes to what the machine allows.
 
 Each repeat measures, one after another on one core: the lesson's loop without validation, the least that the same
-frames and updates can cost, the same frames and updates in Stable-Baselines3 (SB3), and, part by part, one real run.
+frames and updates can cost, the same frames and updates in Stable-Baselines3 (SB3), part by part one real run, and its
+judge on the agent that came of it. Both loops are then run once more under a profiler.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import statistics
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
+from types import SimpleNamespace
 
 import gymnasium as gym
 import matplotlib.pyplot as plt
@@ -23,6 +25,7 @@ from benchmarks.group import Group
 from benchmarks.lesson_code import seeds
 from benchmarks.section import Arms, Section, counted, per_cent, table, upper
 from benchmarks.stopwatch import Stopwatch, replaced
+from benchmarks.whose_time import whose_time
 from course_utils.views.plotting import PALETTE, use_course_style
 
 FRAMES = 5_120
@@ -54,17 +57,19 @@ def parts() -> list[tuple[str, object, str, str]]:
     ]
 
 
-def by_part(seed: int, frames: int | None = None) -> dict:
+def by_part(space: dict, seed: int, frames: int | None = None) -> tuple[dict, SimpleNamespace]:
     """One real run of act two, from its start to its stop, with each part timed.
 
     Args:
+        space: what the lesson defines.
         seed: of the run.
         frames: where it ends at the latest; the lesson's own cap if not given.
 
     Returns:
         `parts`: seconds for each part, `frames`, and `seconds` of the whole run; what no part accounts for is `REST`.
+        And the run, with its best weights.
     """
-    watch, space = Stopwatch(), dqn_cartpole.definitions(seed)
+    watch = Stopwatch()
     space["validate"] = watch.part("evaluation", space["validate"], whole=True)
     with ExitStack() as stack:
         for name, owner, attribute, within in parts():
@@ -76,11 +81,39 @@ def by_part(seed: int, frames: int | None = None) -> dict:
         seconds = time.perf_counter() - start
     spent = dict.fromkeys([name for name, *_ in parts()] + ["evaluation"], 0.0) | watch.seconds
     spent[REST] = seconds - sum(spent.values())
-    return {
+    run.agent.load_state_dict(run.best_weights)
+    facts = {
         "frames": run.frames,
         "seconds": round(seconds, 3),
         "parts": {name: round(share, 4) for name, share in spent.items()},
     }
+    return facts, run
+
+
+def plainest_judge(network: torch.nn.Module, episodes: int, seed: int) -> None:
+    """The same steps as the lesson's quick judge for an agent that never falls, and nothing besides."""
+    envs = gym.make_vec("CartPole-v1", episodes, "vector_entry_point")
+    seen, _ = envs.reset(seed=seed)
+    for _ in range(500):
+        with torch.no_grad():
+            action = network(torch.from_numpy(seen)).argmax(-1)
+        seen, *_ = envs.step(action.numpy())
+
+
+def judges(space: dict, run: SimpleNamespace) -> dict[str, float]:
+    """Milliseconds a step of three judges of 32 copies; the median of five turns, in which one follows the other."""
+    spent: dict[str, list[float]] = {}
+    for turn in range(5):
+        for name, judge, judged in [
+            ("plainest", plainest_judge, run.network),
+            ("greedy_returns", space["greedy_returns"], run.network),
+            ("evaluate", space["evaluate"], run.agent),
+        ]:
+            start = time.perf_counter()
+            returns = judge(judged, 32, 700_000_000 + turn)
+            steps = 500 if returns is None else float(returns.max())
+            spent.setdefault(name, []).append(1_000 * (time.perf_counter() - start) / steps)
+    return {name: round(statistics.median(each), 4) for name, each in spent.items()}
 
 
 def lesson_loop(seed: int, frames: int) -> tuple[float, int]:
@@ -123,7 +156,7 @@ def raw_updates(settings, updates: int) -> float:
         return torch.nn.Sequential(*layers, torch.nn.Linear(width, 2))
 
     online, target = network(), network()
-    optimiser = torch.optim.Adam(online.parameters(), lr=settings.learning_rate)
+    optimiser = torch.optim.Adam(online.parameters(), lr=settings.learning_rate, fused=True)
     size = FRAMES
     seen, following = torch.randn(size, 4), torch.randn(size, 4)
     action, reward = torch.randint(2, (size, 1)), -(torch.rand(size) < 0.05).float()
@@ -151,12 +184,15 @@ def one_repeat(seed: int, frames: int) -> dict:
     """
     dqn_cartpole.warm_up()
     sb3_cartpole.warm_up(sb3_cartpole.same_recipe)
-    settings = dqn_cartpole.definitions(seed)["settings"]
+    space = dqn_cartpole.definitions(seed)
+    settings = space["settings"]
     ours, updates = lesson_loop(seed, frames)
     stepping, updating = raw_stepping(settings, frames), raw_updates(settings, updates)
     theirs, their_updates = sb3_loop(seed, frames)
     if updates != their_updates:
         raise RuntimeError(f"The lesson made {updates} updates and SB3 {their_updates}: not the same work.")
+    in_parts, run = by_part(space, seed)
+    loops = {"lesson 07": lesson_loop, "SB3": sb3_loop}
     return {
         "frames": frames,
         "updates": updates,
@@ -164,7 +200,9 @@ def one_repeat(seed: int, frames: int) -> dict:
         "raw stepping": round(stepping, 4),
         "raw updates": round(updating, 4),
         "SB3": round(theirs, 4),
-        "run": by_part(seed),
+        "run": in_parts,
+        "judges": judges(space, run),
+        "whose": {name: whose_time(lambda loop=loop: loop(seed, frames)) for name, loop in loops.items()},
     }
 
 
@@ -189,6 +227,33 @@ def loop_ratios(repeats: Sequence[dict]) -> dict[str, list[float]]:
 
 def median_over(repeats: Sequence[dict], fact: str) -> float:
     return statistics.median(repeat[fact] for repeat in repeats)
+
+
+def judge_ratios(repeats: Sequence[dict]) -> dict[str, list[float]]:
+    """Seconds a step of the lesson's two judges, as a multiple of the plainest loop's, for each repeat."""
+    names = ("greedy_returns", "evaluate")
+    return {name: [each["judges"][name] / each["judges"]["plainest"] for each in repeats] for name in names}
+
+
+def quick_judge(repeats: Sequence[dict]) -> list[float]:
+    return judge_ratios(repeats)["greedy_returns"]
+
+
+def validation_share(repeats: Sequence[dict]) -> list[float]:
+    """Validation's share of a whole run of act two, for each repeat."""
+    return [repeat["run"]["parts"]["evaluation"] / repeat["run"]["seconds"] for repeat in repeats]
+
+
+def whose_rows(repeats: Sequence[dict]) -> list[list[str]]:
+    """For each library its share of both loops; medians, and what has less than one per cent of both left out."""
+    loops = list(repeats[0]["whose"])
+    libraries = dict.fromkeys(name for loop in loops for name in repeats[0]["whose"][loop])
+
+    def share(library: str, loop: str) -> float:
+        return statistics.median(repeat["whose"][loop].get(library, 0.0) for repeat in repeats)
+
+    found = {library: [share(library, loop) for loop in loops] for library in libraries}
+    return [[name, *map(per_cent, each)] for name, each in found.items() if max(each) >= 0.01]
 
 
 def times(ratios: Sequence[float]) -> str:
@@ -244,7 +309,7 @@ def parts_figure(repeats: Sequence[dict]) -> tuple[Figure, str]:
 
 def tell(section: Section, arms: Arms) -> None:
     repeats = repeats_of(arms)
-    found, ratios = shares(repeats), loop_ratios(repeats)
+    found, ratios, judges_of = shares(repeats), loop_ratios(repeats), judge_ratios(repeats)
     section.show("parts", parts_figure(repeats))
     largest = sorted(found, key=lambda name: -found[name][1])[:3]
     section.answer(
@@ -262,9 +327,14 @@ def tell(section: Section, arms: Arms) -> None:
             ["part", "seconds in a run (mean)", "share"],
             [[name, f"{seconds:.3f}", per_cent(share)] for name, (seconds, share) in found.items()],
         ),
+        "Validation is quick because its judge is near the plainest loop over Gymnasium's vectorised CartPole. For a "
+        f"step of 32 copies it takes {times(judges_of['greedy_returns'])} its seconds, and a rollout with tensordicts, "
+        f"as in the exam, {times(judges_of['evaluate'])}.",
+        "And whose are the seconds of the two loops? Under Python's profiler:",
+        table(["whose code", *repeats[0]["whose"]], whose_rows(repeats)),
     )
     section.measured(
-        f"{counted(len(repeats), 'repeat')}, in each of them all four one after the other on one pinned core with one "
+        f"{counted(len(repeats), 'repeat')}, in each of them all one after the other on one pinned core with one "
         f"thread: the lesson's loop over {repeats[0]['frames']:,} frames without validation; the least possible, which "
         "is to step Gymnasium's vector of environments so often and to do the same "
         f"{repeats[0]['updates']:,} updates of the same sizes in plain PyTorch; the same frames and updates in "
@@ -273,6 +343,7 @@ def tell(section: Section, arms: Arms) -> None:
         f"policy and environment. *{upper(REST)}* is what no stopwatch saw."
     )
     section.limits(
+        "A profiler makes each call longer, so libraries of many small functions look dearer than they are. "
         "The stopwatches themselves cost about a microsecond a call. The least possible is not quite reachable: it "
         "neither stores frames nor asks the policy."
     )

@@ -23,9 +23,10 @@ def test_the_lessons_words_about_each_change_hold():
     scale = found["no input scale"]
     assert 0.3 <= share_solved(scale) <= 0.7 and times_the(scale, recipe, FRAMES) > 3, "about half, and slowly"
     greedy = found["no exploration"]
-    assert share_solved(greedy) >= 0.8 and times_the(greedy, recipe, FRAMES) > 2, "arrives, but needs twice the frames"
+    assert share_solved(greedy) >= 0.8 and 1.6 < times_the(greedy, recipe, FRAMES) < 2.8, "arrives, at twice the cost"
     plain = found["no failure reward"]
-    assert share_solved(plain) < 1 and times_the(plain, recipe, FRAMES) <= 1.5, "quick, but some never arrive"
+    quick = [run["frames"] <= 1.2 * median(recipe, FRAMES) for run in plain.values()]
+    assert share_solved(plain) < 1 and 0.4 <= np.mean(quick) <= 0.7, "half are as quick, some never arrive"
     for name in ("no target network", "no replay"):
         assert share_solved(found[name]) >= 0.9 and times_the(found[name], recipe, FRAMES) <= 1.5, "not missed"
     one = found["one environment"]

@@ -20,6 +20,7 @@ def test_the_lessons_words_hold():
     assert list(found) == list(SETTINGS)
     assert 2 * ACT_ONE < break_even(own) < 50_000, "neither act gets to the point, and the figure shows it"
     assert break_even(found["batches of 4,096"]) < 0.5 * break_even(own), "with large batches it comes earlier"
+    assert break_even(found["width 1,024"]) > 0.5 * break_even(own), "with a wider network hardly"
     assert own["compiled_milliseconds"] < own["eager_milliseconds"], "later updates are quicker"
     assert 1 < own["cached_seconds"] < 0.7 * own["compile_seconds"], "the next start waits less, but not nothing"
 
