@@ -1,6 +1,6 @@
 """What the training cells of a lesson reach: assertions that are run as its last cell, after its own cells.
 
-None hangs on how fast this machine is while other tests run beside it: speed is compared in the benchmark.
+Seconds of the wall are compared in no claim, since other tests run beside it, and core seconds only with a wide margin.
 
 `python tests/lessons/claims.py` writes every notebook with that cell added into `build/claimed`, for `make test`.
 """
