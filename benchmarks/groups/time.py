@@ -338,8 +338,9 @@ def tell(section: Section, arms: Arms) -> None:
         f"thread: the lesson's loop over {repeats[0]['frames']:,} frames without validation; the least possible, which "
         "is to step Gymnasium's vector of environments so often and to do the same "
         f"{repeats[0]['updates']:,} updates of the same sizes in plain PyTorch; the same frames and updates in "
-        "Stable-Baselines3; and one whole run of act two with a stopwatch around each part, validation (*evaluation*) "
-        "included. A part's time is its own, without the parts it calls: *collector* is what the collector adds to "
+        "Stable-Baselines3; one whole run of act two with a stopwatch around each part, validation (*evaluation*) "
+        "included; five turns of each judge on the agent that came of it; and both loops once more under `cProfile`. A "
+        "part's time is its own, without the parts it calls: *collector* is what the collector adds to "
         f"policy and environment. *{upper(REST)}* is what no stopwatch saw."
     )
     section.limits(
