@@ -224,3 +224,13 @@ def updates_figure(arms: Mapping[str, Mapping[str, dict]]) -> tuple[Figure, str]
             axes.legend(frameon=False)
     grid.flat[0].set_ylabel("milliseconds of an update")
     return figure, f"Lines. Milliseconds of one update: {'; '.join(words).replace('_', ' ')}."
+
+
+def growth_figure(arms: Mapping[str, Mapping[str, dict]], fact: str, xlabel: str, ylabel: str) -> tuple[Figure, str]:
+    """A line per arm: what was measured at each size."""
+    use_course_style()
+    figure, axes = plt.subplots(figsize=(5, 3.4))
+    words = draw_growth(axes, arms, fact)
+    axes.set(xlabel=xlabel, ylabel=ylabel)
+    axes.legend(frameon=False)
+    return figure, f"Lines: {ylabel}. {'; '.join(words)}."

@@ -1026,8 +1026,7 @@ def starts(batch_size, size, generator):
 class Grid(EnvBase):
     def __init__(self, count, size):
         super().__init__(batch_size=[count])
-        self.size = size
-        cells = Bounded(0, size - 1, [count, 2], dtype=torch.int64)
+        self.size, cells = size, Bounded(0, size - 1, [count, 2], dtype=torch.int64)
         self.observation_spec = Composite(position=cells, shape=[count])
         self.state_spec = self.observation_spec.clone()
         self.action_spec, self.reward_spec = Categorical(4, [count]), Unbounded([count, 1])

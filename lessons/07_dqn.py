@@ -989,7 +989,9 @@ def save(run, path):
 # `load` is its mirror image. A run that goes on with other settings is neither the old run nor a
 # new one, so it refuses that. And `load_checkpoint` calls `torch.load` with `weights_only=True`,
 # which accepts tensors, numbers and plain containers, and refuses anything that would have to run
-# code to be loaded: never open a stranger's checkpoint without it.
+# code to be loaded: never open a stranger's checkpoint without it. (A memory that was loaded has
+# forgotten its device, in TorchRL 0.14. So each batch is told its own on the way in, `invert=True`, or on a
+# GPU the next `extend` would fail.)
 
 
 # %%
@@ -1000,6 +1002,7 @@ def load(path):
     run = build(state["seed"])
     for name in ["loss", "optimiser", "egreedy", "buffer"]:
         getattr(run, name).load_state_dict(state[name])
+    run.buffer.append_transform(lambda batch: batch.to(device), invert=True)
     for name in ["frames", "best_score", "best_weights"]:
         setattr(run, name, state[name])
     run.target.counter = state["target_counter"]
@@ -1012,7 +1015,7 @@ def load(path):
 # from the last checkpoint there is.
 
 
-# %%
+# %% id="07-legs"
 def train_in_legs(seed, frames, path, watch=None):
     run = load(path) if Path(path).exists() else build(seed)
     while run.frames < frames and run.best_score < settings.stop_at:
@@ -1274,14 +1277,25 @@ def agent_for(task, envs):
     actions = Categorical(envs.full_action_spec["action"].space.n)
     layers = MLP(inputs, actions.n, num_cells=[128, 128], activation_class=torch.nn.ReLU)
     agent = QValueActor(Scaled(task.scale, layers), in_keys=["observation"], spec=actions)
-    return agent.to(envs.device or "cpu"), EGreedyModule(
-        actions, 1.0, 0.1, annealing_num_steps=task.frames // 5
+    egreedy = EGreedyModule(actions, 1.0, 0.1, annealing_num_steps=task.frames // 5)
+    device = envs.device or "cpu"
+    return agent.to(device), egreedy.to(device)
+
+
+def collector_for(task, envs, explorer):
+    return Collector(
+        envs,
+        explorer,
+        frames_per_batch=256,
+        total_frames=task.frames,
+        auto_register_policy_transforms=False,
+        track_traj_ids=False,
     )
 
 
 # %% id="07-learner-for" tags=["solution"]
 def learner_for(task, agent):
-    storage = LazyTensorStorage(50_000)
+    storage = LazyTensorStorage(50_000, device=next(agent.parameters()).device)
     learner = SimpleNamespace(buffer=TensorDictReplayBuffer(storage=storage, batch_size=32 * 128))
     learner.loss = DQNLoss(agent, delay_value=True, double_dqn=True)
     learner.loss.make_value_estimator(gamma=task.gamma)
@@ -1306,9 +1320,7 @@ def train_on(task, seed, watch):
     envs = task.make_envs(16, 100_000 * seed)
     agent, egreedy = agent_for(task, envs)
     learner = learner_for(task, agent)
-    explorer = TensorDictSequential(agent, egreedy.to(envs.device or "cpu"))
-    options = {"auto_register_policy_transforms": False, "track_traj_ids": False}
-    collector = Collector(envs, explorer, frames_per_batch=256, total_frames=task.frames, **options)
+    collector = collector_for(task, envs, TensorDictSequential(agent, egreedy))
     frames, best, weights = 0, float("-inf"), agent.state_dict()
     for batch in collector:
         frames += batch.numel()

@@ -1918,6 +1918,7 @@ def group_network(env, group, outputs, central):
     return net
 
 
+# %% tags=["solution"]
 def group_loss(env, group):
     moves = env.full_action_spec[group, "action"].shape[-1]
     seen, parameters = [(group, "observation")], [(group, "loc"), (group, "scale")]

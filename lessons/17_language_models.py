@@ -1569,6 +1569,7 @@ from torchrl.envs import EnvBase
 DIGITS, EQUALS, DOT, HASH = 5, 11, 12, 13  # places in SIGNS
 
 
+# %% tags=["solution"]
 class Sorting(EnvBase):
     def __init__(self, questions, answers):
         rows = questions * answers

@@ -1919,6 +1919,7 @@ from torchrl.data import Bounded, Categorical, Composite, Unbounded
 from torchrl.envs import EnvBase
 
 
+# %% tags=["solution"]
 class Reservoirs(EnvBase):
     def __init__(self, count, days):
         super().__init__(batch_size=[count])

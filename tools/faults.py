@@ -75,6 +75,12 @@ FAULTS = [
         f"{HERE}::test_priorities_for_a_sampler_of_ones_own_are_dropped_in_silence",
     ),
     Fault(
+        "a memory that was loaded has forgotten its device",
+        "07",
+        "A memory that was loaded has forgotten its device, in TorchRL 0.14.",
+        f"{HERE}::test_a_memory_that_was_loaded_has_forgotten_its_device",
+    ),
+    Fault(
         "MinariExperienceReplay hands out zeros",
         "10",
         "what it hands out has the right shapes, and every number in it is zero",

@@ -11,16 +11,9 @@ from benchmarks import dqn_cartpole, update_time
 from benchmarks.figures import FRAMES, SECONDS, medians_of, updates_figure
 from benchmarks.group import Group
 from benchmarks.lesson_code import seeds
+from benchmarks.missing import DEVICES, of_a_gpu
 from benchmarks.section import Arms, Section, upper
 from benchmarks.tables import growth_table, runs_table
-
-DEVICES = ["cpu", "cuda"]
-
-
-def missing() -> str:
-    import torch
-
-    return "" if torch.cuda.is_available() else "this machine has no CUDA device"
 
 
 def jobs(count: int) -> list[tuple[str, int]]:
@@ -67,6 +60,9 @@ def tell(section: Section, arms: Arms) -> None:
         section.say("Milliseconds of an update, by size:", growth_table(sizes, "milliseconds", "{:.2f}"))
     if lessons:
         section.say("Act two of the lesson on each device:", runs_table(lessons, [FRAMES, SECONDS]))
+    absent = [device for device in DEVICES if f"act two, {device}" not in lessons]
+    if absent:
+        section.say(f"Act two has no stored run with `COURSE_DEVICE={absent[0]}`.")
     section.measured("As above, with `COURSE_DEVICE` set to either device.")
     section.limits("One thread on the CPU. The environments stay on the CPU whatever the device.")
 
@@ -83,7 +79,7 @@ GROUP = Group(
     code=dqn_cartpole.recipe_code,
     repeats=3,
     only_seconds=True,
-    missing=missing,
+    missing=of_a_gpu,
     unmeasured=(
         "Not measured: there is no stored result. On a machine with a CUDA device, "
         "`make bench ARGS='--groups gpu'` measures an update over its sizes and the whole of lesson 07 on both "

@@ -6,7 +6,6 @@ Runs where VMAS is installed, which is no extra of the course; elsewhere it is l
 from __future__ import annotations
 
 import functools
-import importlib.util
 import time
 from dataclasses import replace
 from importlib.metadata import version
@@ -14,6 +13,7 @@ from statistics import mean
 
 from benchmarks.group import Group
 from benchmarks.lesson_code import FIRST_SEED, defining_code, named_code, run_code, seeds
+from benchmarks.missing import of_vmas
 from benchmarks.section import Arms, Section, seeds_of, table
 from benchmarks.tables import median_text
 
@@ -27,17 +27,6 @@ CHANGES = {
 }
 ARMS = list(CHANGES)
 GOOD = 0.8  # of the best return seen
-NEEDED = ("vmas", "gym")
-
-
-def missing() -> str:
-    absent = [name for name in NEEDED if importlib.util.find_spec(name) is None]
-    if not absent:
-        return ""
-    return (
-        f"{' and '.join(absent)} not installed; they come as source alone, so they are no extra of the course: "
-        "pip install --no-deps vmas==1.5.2 gym==0.26.2"
-    )
 
 
 def code() -> str:
@@ -146,5 +135,5 @@ GROUP = Group(
     arms=lambda: ARMS,
     code=code,
     repeats=10,
-    missing=missing,
+    missing=of_vmas,
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 
 from conftest import ROOT
@@ -9,6 +10,7 @@ from made_up_results import arms, told
 
 from benchmarks.groups import vmas
 from benchmarks.lesson_code import FIRST_SEED
+from benchmarks.missing import OF_VMAS, of_vmas
 
 
 def run(value: float) -> dict:
@@ -23,18 +25,18 @@ def test_answers_are_computed_in_units_of_the_best_return(tmp_path):
 
 
 def test_where_it_is_missing_that_is_said_with_what_installs_it(monkeypatch):
-    monkeypatch.setattr(vmas.importlib.util, "find_spec", lambda name: None)
-    assert "vmas and gym not installed" in vmas.missing() and "pip install --no-deps vmas==" in vmas.missing()
-    monkeypatch.setattr(vmas.importlib.util, "find_spec", lambda name: name)
-    assert vmas.missing() == ""
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    assert "vmas and gym not installed" in of_vmas() and "pip install --no-deps vmas==" in of_vmas()
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)
+    assert of_vmas() == ""
 
 
 def test_the_lesson_the_group_and_the_atlas_name_the_same_releases(monkeypatch):
-    monkeypatch.setattr(vmas.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     pins = (ROOT / "examples" / "worlds" / "requirements" / "vmas.txt").read_text()
-    releases = " ".join(re.search(rf"^{name}==\S+$", pins, re.MULTILINE)[0] for name in vmas.NEEDED)
+    releases = " ".join(re.search(rf"^{name}==\S+$", pins, re.MULTILINE)[0] for name in OF_VMAS)
     line = f"pip install --no-deps {releases}"
-    assert line in vmas.missing() and line in (ROOT / "lessons" / "15_many_agents.py").read_text()
+    assert line in of_vmas() and line in (ROOT / "lessons" / "15_many_agents.py").read_text()
 
 
 def test_the_first_arm_runs_first_and_on_all_seeds():

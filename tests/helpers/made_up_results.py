@@ -115,19 +115,9 @@ def told(folder: Path, group: str, found: dict[str, dict]) -> str:
     return text_of(folder)
 
 
-# Groups that cannot be measured on every machine: no stored results, so made-up ones stand in for them.
-UNMEASURED = {
-    "gpu": {
-        "batch_size, cpu": sizes("milliseconds", {32: 1.0, 4096: 20}),
-        "batch_size, cuda": sizes("milliseconds", {32: 2.0, 4096: 2.5}),
-        "act two, cuda": made_up_arm([2, 3, 4]),
-    }
-}
-
-
 def results_of(group: str) -> dict[str, dict]:
-    """The stored arms of a group, made-up ones where it cannot be measured everywhere."""
-    return UNMEASURED.get(group) or store.read_group(store.RESULTS, groups()[group].file, group)[1]
+    """The stored arms of a group."""
+    return store.read_group(store.RESULTS, groups()[group].file, group)[1]
 
 
 def drawn_points(axes) -> dict[str, list[float]]:

@@ -19,6 +19,7 @@ from torch.utils._pytree import tree_leaves, tree_map
 DEVICE = torch.device("meta")
 CPU = torch.device("cpu")
 aten = torch.ops.aten
+torch_load = torch.load
 MOVES = (aten._to_copy.default, aten.copy_.default)
 # A GPU takes indices from the CPU as well.
 INDEXES = (aten.index.Tensor, aten.index_put_.default, aten.index_put.default)
@@ -44,6 +45,13 @@ class Elsewhere(torch.Tensor):
 
     def tolist(self):
         return self.held.tolist()
+
+    def __format__(self, how: str) -> str:
+        return format(self.held, how)
+
+    def __reduce_ex__(self, protocol):
+        """A file holds the numbers; whoever loads them says where they go."""
+        return self.held.__reduce_ex__(protocol)
 
     def __repr__(self) -> str:
         return f"Elsewhere({self.held!r})"
@@ -107,6 +115,25 @@ class _Factories(TorchFunctionMode):
         return function(*args, **kwargs)
 
 
+def load(*args, map_location=None, **kwargs):
+    """`torch.load`, which asks the build itself, and not a mode, where a tensor can be."""
+    if not names_it(map_location):
+        return torch_load(*args, map_location=map_location, **kwargs)
+    return moved(torch_load(*args, map_location=CPU, **kwargs))
+
+
+def moved(state):
+    """A loaded state on DEVICE: its dictionaries stay themselves, for some carry more than their entries."""
+    if isinstance(state, torch.Tensor):
+        return state.to(DEVICE)
+    if isinstance(state, dict):
+        for key, value in state.items():
+            state[key] = moved(value)
+    elif isinstance(state, (list, tuple)):
+        return type(state)(moved(value) for value in state)
+    return state
+
+
 @contextmanager
 def a_device_that_is_not_there() -> Iterator[torch.device]:
     """Inside, DEVICE computes."""
@@ -116,6 +143,7 @@ def a_device_that_is_not_there() -> Iterator[torch.device]:
     try:
         with (
             patch.multiple(sys.modules["torch.optim.optimizer"], **known),
+            patch.object(torch, "load", load),
             torch.autograd.set_multithreading_enabled(False),
             _Factories(),
             _Dispatch(),

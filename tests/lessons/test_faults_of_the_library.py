@@ -107,6 +107,14 @@ def test_priorities_for_a_sampler_of_ones_own_are_dropped_in_silence():
     assert told == []
 
 
+def test_a_memory_that_was_loaded_has_forgotten_its_device():
+    here = torch.device("cpu")
+    full, fresh = (TensorDictReplayBuffer(storage=LazyTensorStorage(4, device=here), batch_size=2) for _ in range(2))
+    full.extend(TensorDict({"x": torch.zeros(2)}, [2]))
+    fresh.load_state_dict(full.state_dict())
+    assert full[:].device == here and fresh[:].device is None
+
+
 def test_cloning_whole_number_actions_wants_logits_under_action():
     """An actor that draws whole-number actions from its logits cannot be cloned; a module of logits can."""
     frames = TensorDict({"observation": torch.randn(4, 3), "action": torch.tensor([0, 1, 1, 0])}, [4])

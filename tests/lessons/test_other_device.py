@@ -17,8 +17,8 @@ from torchrl.envs import ExplorationType, set_exploration_type
 
 import course_utils
 from benchmarks import dqn_cartpole
-from benchmarks.groups import control, memory_and_pixels, offline, ppo, tuning
-from benchmarks.lesson_code import run_code
+from benchmarks.groups import acrobot, control, memory_and_pixels, offline, ppo, tuning
+from benchmarks.lesson_code import defining_code, run_code
 
 
 @pytest.fixture
@@ -68,6 +68,22 @@ def test_dqn(elsewhere):
     run = space["build"](0)
     space["train"](run, 1536)
     assert all(weight.device == elsewhere for weight in run.agent.parameters())
+
+
+def test_dqn_goes_on_from_a_checkpoint(elsewhere):
+    space = run_code(defining_code("07_dqn", "07-legs"), seed=0)
+    space["settings"] = replace(space["settings"], stop_at=float("inf"), validation_episodes=2, updates=2, width=32)
+    space["train_in_legs"](0, 1024, "run.pt")
+    assert space["load"]("run.pt").frames == 1024
+    run = space["train_in_legs"](0, 2048, "run.pt")
+    assert run.frames == 2048 and run.buffer[:]["observation"].device == elsewhere
+
+
+def test_dqn_for_any_task(elsewhere):
+    space = acrobot.definitions.__wrapped__()
+    space["acrobot"].frames = 512
+    agent = space["train_on"](space["acrobot"], 0, lambda frames, score: None)
+    assert all(weight.device == elsewhere for weight in agent.parameters())
 
 
 @pytest.fixture

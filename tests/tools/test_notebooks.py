@@ -112,7 +112,7 @@ def test_cell_ids_are_valid_and_unique(notebook):
 def test_cells_are_short(notebook):
     for cell in notebook.cells:
         if cell.cell_type == "code":
-            longest = 50 if "solution" in cell.metadata.get("tags", []) else 25  # folded, and some build a whole class
+            longest = 40 if "solution" in cell.metadata.get("tags", []) else 25  # folded, and some build a whole class
             assert len(cell.source.splitlines()) <= longest, cell.source
 
 
