@@ -566,6 +566,8 @@ show_figure(figure, "; ".join(costs))
 # %% [markdown]
 # At the small end, four times the size costs far less than four times as long: what is paid there is
 # the machinery around the arithmetic, as with stepping. At the large end the cost grows with the size.
+# (A large GPU takes the same time for all of these sizes: more than one core of a CPU for the smallest
+# batch, a tenth of it for the largest. [The benchmark](../docs/benchmark.md#and-on-a-gpu) has both.)
 #
 # ### A quicker judge
 # After each block the agent is to be validated, greedily, on the unmodified environment: each time up to

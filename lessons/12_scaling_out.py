@@ -350,6 +350,10 @@ print(f"the learner is busy all the time from: {enough}")
 # of them are well spent. That is a *model*. It knows of no network that is full and of no worker that is
 # slower than the others, and it takes $C$ for the same however many there are.
 #
+# A simulator that runs on a GPU, beside the learner, needs neither workers nor carrying. Lesson 15 meets
+# one, VMAS: there a step of 10,000 copies takes little longer than a step of ten, and with ten of them the CPU
+# is the quicker one ([measured](../docs/benchmark.md#and-a-simulator-on-a-gpu)).
+#
 # ## One construction  (about 26 min to here)
 #
 # Lesson 05 met `MultiSyncCollector` and `MultiAsyncCollector`. All of TorchRL's collectors hand over

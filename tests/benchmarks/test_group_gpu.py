@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from made_up_results import made_up_arm, sizes, told
+from made_up_results import arms, made_up_arm, sizes, told
+
+from benchmarks.figures import medians_of
+from benchmarks.missing import DEVICES
 
 UPDATES = {
     "batch_size, cpu": sizes("milliseconds", {32: 1.0, 4096: 20}),
@@ -21,3 +24,11 @@ def test_it_says_on_which_device_the_lesson_was_not_run(tmp_path):
     del both["act two, cuda"]
     text = told(tmp_path / "one", "gpu", UPDATES | both)
     assert "no stored run with `COURSE_DEVICE=cuda`" in text
+
+
+def test_what_lesson_07_says_of_a_gpu_holds():
+    """The same time for all sizes, more than one core for the smallest batch, a tenth of it for the largest."""
+    found = arms("gpu")
+    (_, cpu), (_, cuda) = (medians_of(found[f"batch_size, {device}"], "milliseconds") for device in DEVICES)
+    times = cuda + medians_of(found["width, cuda"], "milliseconds")[1]
+    assert max(times) / min(times) < 1.5 and cpu[0] < cuda[0] and 8 < cpu[-1] / cuda[-1] < 12

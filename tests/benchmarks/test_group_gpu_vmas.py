@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from made_up_results import sizes, told
+from made_up_results import arms, sizes, told
 
+from benchmarks.figures import medians_of
 from benchmarks.groups import gpu_vmas
 
 
@@ -28,3 +29,8 @@ def test_a_step_is_timed_on_the_cpu(monkeypatch):
     monkeypatch.setattr(gpu_vmas, "STEPS", 2)
     found = gpu_vmas.measure("cpu", 3)["cpu"]
     assert len(found["milliseconds"]) == gpu_vmas.REPEATS and min(found["milliseconds"]) > 0
+
+
+def test_what_lesson_12_says_holds():
+    (_, cpu), (copies, cuda) = (medians_of(arms("gpu_vmas")[device], "milliseconds") for device in ("cpu", "cuda"))
+    assert (copies[0], copies[-1]) == (10, 10_000) and cuda[-1] / cuda[0] < 1.3 and cpu[0] < cuda[0]
