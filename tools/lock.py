@@ -3,6 +3,7 @@
 Reads the ranges in pyproject.toml and writes, with hashes,
 
 - requirements/torch.txt   torch alone, so that pip can take the build that fits the machine;
+- requirements/uv.txt      what installs the rest;
 - requirements/cuda.txt    what torch's CUDA build needs on top (Linux), installed only where that build was taken;
 - requirements/core.txt    the rest of the course;
 - requirements/<extra>.txt what each extra adds to core.txt;
@@ -109,6 +110,7 @@ def generate(upgrade: bool) -> dict[Path, str]:
     files["core"] = {pin: block for pin, block in course.items() if pin != torch and pin not in files["cuda"]}
     for extra in extras:
         files[extra] = {pin: block for pin, block in compile_pins([extra], agreed).items() if pin not in course}
+    files["uv"] = {pin: block for pin, block in files["dev"].items() if pin.startswith("uv==")}
     texts = {REQUIREMENTS / f"{name}.txt": NOTICE + "\n".join(blocks.values()) + "\n" for name, blocks in files.items()}
     texts[ROOT / "environment.yml"] = environment_yml([torch, *files["core"]])
     return texts

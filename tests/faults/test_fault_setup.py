@@ -151,6 +151,45 @@ class TestSettingsOfTheUser:
         assert package not in course.installed() and not (course.site() / f"{package}_of_others.py").exists()
 
 
+class TestWhoInstalls:
+    """uv, which fetches many packages at once; pip where uv cannot be told what the user asks for, or does not run."""
+
+    @staticmethod
+    def installer(course: SmallCourse, **environment: str) -> str:
+        done = course.setup(**environment)
+        assert done.returncode == 0 and set(course.installed()) >= WHOLE, done.stdout
+        found = {
+            (course.site() / f"{name}-1.0.dist-info" / "INSTALLER").read_text().strip() for name in WHOLE - {"torch"}
+        }
+        assert len(found) == 1
+        return found.pop()
+
+    def test_uv_does(self, tmp_path):
+        assert self.installer(SmallCourse(tmp_path)) == "uv"
+
+    def test_its_own_settings_are_not_heard(self, tmp_path):
+        (tmp_path / "uv.toml").write_text("offline = true")
+        strange = {"UV_CONFIG_FILE": str(tmp_path / "uv.toml"), "UV_TARGET": str(tmp_path / "x"), "UV_NO_BINARY": "1"}
+        assert self.installer(SmallCourse(tmp_path), **strange) == "uv" and not (tmp_path / "x").exists()
+
+    def test_pip_does_what_uv_cannot_be_told(self, tmp_path):
+        assert self.installer(SmallCourse(tmp_path), PIP_TRUSTED_HOST="packages.example") == "pip"
+
+    def test_pip_does_where_uv_does_not_run(self, tmp_path):
+        assert self.installer(SmallCourse(tmp_path, uv_runs=False)) == "pip"
+
+    def test_what_is_damaged_later_does_not_damage_what_uv_keeps(self, tmp_path):
+        """It keeps what it fetched; an installed file that a full disk left empty is whole after the next call."""
+        course = SmallCourse(tmp_path)
+        cache = {"XDG_CACHE_HOME": str(tmp_path / "cache")}
+        assert self.installer(course, **cache) == "uv" and any((tmp_path / "cache" / "uv").rglob("*"))
+        file = course.site() / "demo.py"
+        before = file.read_text()
+        file.write_text("")
+        course.lose()
+        assert course.setup(**cache).returncode == 0 and file.read_text() == before
+
+
 class TestInterrupted:
     def test_what_did_not_all_arrive_heals(self, course):
         """A torch wheel copied halfway, a package without a file, one without its list; with no mark of all that."""

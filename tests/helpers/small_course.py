@@ -13,6 +13,7 @@ import zipfile
 from pathlib import Path
 
 from conftest import ROOT
+from uv import find_uv_bin
 
 # Build steps of the small course itself, and of source distributions, which leave a trace of having been run.
 BACKEND = """
@@ -30,6 +31,7 @@ def build_editable(folder, settings=None, metadata=None):
         wheel.writestr("small-1.0.dist-info/RECORD", "")
     return name
 """
+REAL_UV = f"import os, sys; os.execv({find_uv_bin()!r}, ['uv', *sys.argv[1:]])"
 PYPROJECT = """
 [build-system]
 requires = []
@@ -75,9 +77,12 @@ def make_source(folder: Path, name: str, version: str, trace: Path) -> Path:
 
 
 class SmallCourse:
-    """A folder with the real tools/setup.py and packages `torch`, `demo` and `jupyterlab` that hold next to nothing."""
+    """A folder with the real tools/setup.py and packages `torch`, `demo` and `jupyterlab` that hold next to nothing.
 
-    def __init__(self, folder: Path) -> None:
+    Its package `uv` is the real one, or one that does not run.
+    """
+
+    def __init__(self, folder: Path, uv_runs: bool = True) -> None:
         self.folder, self.wheels, self.venv = folder / "course", folder / "wheels", folder / "course" / ".venv"
         (self.folder / "requirements").mkdir(parents=True)
         (self.folder / "tools").mkdir()
@@ -86,9 +91,10 @@ class SmallCourse:
         (self.folder / "pyproject.toml").write_text(PYPROJECT)
         pins = {
             "torch": [make_wheel(self.wheels, "torch", "1.0")],
+            "uv": [make_wheel(self.wheels, "uv", "1.0", uv=REAL_UV if uv_runs else "raise SystemExit(1)")],
             "cuda": [],
             "core": [
-                make_wheel(self.wheels, "demo", "1.0"),
+                make_wheel(self.wheels, "demo", "1.0", demo="here = True\n"),
                 make_wheel(self.wheels, "jupyterlab", "1.0", jupyterlab____init__="", jupyterlab__labextensions=""),
             ],
         }
