@@ -48,7 +48,15 @@ import importlib.metadata, json
 print(json.dumps({found.metadata["Name"]: found.version for found in importlib.metadata.distributions()}))
 """
 TESTS = ["tests/views", "tests/exercises"]
-FOR_THE_TESTS = ["pytest", "hypothesis", "jupytext", "nbclient", "playwright", "axe-playwright-python"]
+FOR_THE_TESTS = [
+    "pytest",
+    "pytest-rerunfailures",
+    "hypothesis",
+    "jupytext",
+    "nbclient",
+    "playwright",
+    "axe-playwright-python",
+]
 
 
 class NotColab(Exception):
