@@ -317,10 +317,12 @@ def with_small_tools(make: str, words: list[str], folder: Path) -> subprocess.Co
         pytest.skip(f"there is no {make}")
     shutil.copy(Path(__file__).parents[2] / "Makefile", folder)
     (folder / "tools").mkdir()
+    # Without these two a PYTHONPATH that leads to the real tools comes first, and `make lock` writes real pins.
+    (folder / "tools" / "__init__.py").touch()
+    outside = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS", "PYTHON"))}
     (folder / "tools" / "setup.py").write_text("import sys; print(sys.argv[1:])")
     for name in ("notebooks", "lock", "colab", "drift", "lab"):
         (folder / "tools" / f"{name}.py").write_text(f"import random, sys; print('tools.{name}', sys.argv[1:])")
-    outside = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
     words = [make, f"PYTHON={sys.executable}", f"COURSE={sys.executable}", *words]
     return subprocess.run(words, cwd=folder, env=outside, **PIPES)
 
