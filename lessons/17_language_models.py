@@ -1569,18 +1569,28 @@ from torchrl.envs import EnvBase
 DIGITS, EQUALS, DOT, HASH = 5, 11, 12, 13  # places in SIGNS
 
 
+def sorting_specs(env, rows):
+    prompt = Composite(prompt=Categorical(14, [rows, 6]), shape=[rows])
+    response = Composite(response=Categorical(14, [rows, 8]), shape=[rows])
+    env.observation_spec = Composite(tokens=prompt, shape=[rows])
+    env.state_spec = env.observation_spec.clone()
+    env.action_spec = Composite(tokens=response, shape=[rows])
+    env.reward_spec = Unbounded([rows, 1])
+
+
+def rightly_sorted(prompt):
+    right = torch.full([len(prompt), 8], HASH)
+    right[:, :DIGITS] = prompt[:, :DIGITS].sort(1).values
+    right[:, DIGITS] = DOT
+    return right
+
+
 # %% tags=["solution"]
 class Sorting(EnvBase):
     def __init__(self, questions, answers):
-        rows = questions * answers
-        super().__init__(batch_size=[rows])
+        super().__init__(batch_size=[questions * answers])
         self.questions, self.answers = questions, answers
-        prompt = Composite(prompt=Categorical(14, [rows, 6]), shape=[rows])
-        response = Composite(response=Categorical(14, [rows, 8]), shape=[rows])
-        self.observation_spec = Composite(tokens=prompt, shape=[rows])
-        self.state_spec = self.observation_spec.clone()
-        self.action_spec = Composite(tokens=response, shape=[rows])
-        self.reward_spec = Unbounded([rows, 1])
+        sorting_specs(self, questions * answers)
         self.set_seed(0)
 
     def _set_seed(self, seed):
@@ -1593,9 +1603,7 @@ class Sorting(EnvBase):
         return TensorDict({"tokens": tokens}, self.batch_size)
 
     def _step(self, td):
-        right = torch.full_like(td["tokens", "response"], HASH)
-        right[:, :DIGITS] = td["tokens", "prompt"][:, :DIGITS].sort(1).values
-        right[:, DIGITS] = DOT
+        right = rightly_sorted(td["tokens", "prompt"])
         same = (right == td["tokens", "response"]).all(1, keepdim=True)
         over = torch.ones_like(same)
         end = {"reward": same.float(), "done": over, "terminated": over.clone()}

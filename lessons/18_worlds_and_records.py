@@ -1919,41 +1919,44 @@ from torchrl.data import Bounded, Categorical, Composite, Unbounded
 from torchrl.envs import EnvBase
 
 
+def reservoir_specs(env, count):
+    names = ("done", "terminated", "truncated")
+    flags = {name: Categorical(2, [count, 1], dtype=torch.bool) for name in names}
+    env.observation_spec = Composite(level=Bounded(0.0, 10.0, [count, 1]), shape=[count])
+    env.action_spec, env.reward_spec = Bounded(0.0, 1.0, [count, 1]), Unbounded([count, 1])
+    env.done_spec = Composite(flags, shape=[count])
+
+
+def reservoir_look(env):
+    lost, late = (env.level <= 0) | (env.level >= 10), env.day >= env.days
+    seen = {"level": env.level.clone(), "done": lost | late}
+    return TensorDict(seen | {"terminated": lost, "truncated": late}, env.batch_size)
+
+
 # %% tags=["solution"]
 class Reservoirs(EnvBase):
     def __init__(self, count, days):
         super().__init__(batch_size=[count])
-        self.days, one = days, [count, 1]
-        names = ("done", "terminated", "truncated")
-        flags = {name: Categorical(2, one, dtype=torch.bool) for name in names}
-        self.observation_spec = Composite(level=Bounded(0.0, 10.0, one), shape=[count])
-        self.action_spec, self.reward_spec = Bounded(0.0, 1.0, one), Unbounded(one)
-        self.done_spec = Composite(flags, shape=[count])
-        self.level, self.day = torch.zeros(one), torch.zeros(one)
+        reservoir_specs(self, count)
+        self.days, self.level, self.day = days, torch.zeros(count, 1), torch.zeros(count, 1)
         self.set_seed(0)
 
     def _set_seed(self, seed):
         self.sky = torch.Generator().manual_seed(seed)
 
     def _reset(self, tensordict):
-        begins = torch.ones(*self.batch_size, 1, dtype=torch.bool)
-        if tensordict is not None and "_reset" in tensordict:
-            begins = tensordict["_reset"]
+        everyone = torch.ones(*self.batch_size, 1, dtype=torch.bool)
+        begins = everyone if tensordict is None else tensordict.get("_reset", everyone)
         start = 4 + 2 * torch.rand(*self.batch_size, 1, generator=self.sky)
         self.level = torch.where(begins, start, self.level)
         self.day = torch.where(begins, 0.0, self.day)
-        return self.look()
+        return reservoir_look(self)
 
     def _step(self, tensordict):
         rain = 2 * torch.rand(*self.batch_size, 1, generator=self.sky)
         gate = tensordict["action"].clamp(0, 1)
         self.level, self.day = (self.level + rain - 2 * gate).clamp(0, 10), self.day + 1
-        return self.look().set("reward", -(self.level - 5).abs())
-
-    def look(self):
-        lost, late = (self.level <= 0) | (self.level >= 10), self.day >= self.days
-        flags = {"terminated": lost, "truncated": late, "done": lost | late}
-        return TensorDict({"level": self.level.clone(), **flags}, self.batch_size)
+        return reservoir_look(self).set("reward", -(self.level - 5).abs())
 
 
 check("18.6", Reservoirs)
