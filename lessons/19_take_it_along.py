@@ -476,9 +476,11 @@ with torch.no_grad():
     print("largest difference:", (loaded(states) - portable(states)).abs().max().item())
 
 # %% [markdown]
-# Seven operations, the normalisation among them. **AOTInductor** compiles such a program to a library of machine code
-# that C++ can load without Python, too. It needs a C++ compiler and some seconds of it; so the cell only defines it, and
-# you see below what it costs and gains. Try it:
+# Seven operations, the normalisation among them. (On torch 2.11 the loader warns: `The given buffer is not writable`. It
+# reads the weights as they lie in the file; nothing here writes to them.)
+#
+# **AOTInductor** compiles such a program to a library of machine code that C++ can load without Python, too. It needs a
+# C++ compiler and some seconds of it; so the cell only defines it, and you see below what it costs and gains. Try it:
 # `torch._inductor.aoti_load_package(ahead_of_time(program, "agent.aoti.pt2"))` is a function from tensor to tensor.
 
 

@@ -195,7 +195,7 @@ class Machine:
         started, error = time.monotonic(), ""
         with self.environment():
             try:
-                notebooks.execute(notebook, lesson, beside)
+                notebooks.execute(notebook, lesson, beside, other_releases=True)
             except notebooks.LessonError as failure:
                 error = str(failure)
         cell = next(cell for cell in notebook.cells if cell.get("id") == "setup")
@@ -222,6 +222,22 @@ def report(runs: list[Run], before: dict[str, str], after: dict[str, str]) -> st
     return "\n".join([*lines, f"Installed: {', '.join(new)}", f"Replaced: {', '.join(other) or 'nothing'}"])
 
 
+def python_for(carried: Carried) -> str:
+    """A Python of this machine of the version that Colab has.
+
+    Raises:
+        NotColab: there is none.
+    """
+    if not carried.python:
+        return sys.executable
+    if found := interpreter(carried.python):
+        return found
+    raise NotColab(
+        f"Colab has Python {carried.python}, and none was found on the PATH or in ~/.pyenv. Install it with "
+        f"`uv python install {carried.python}` or `pyenv install {carried.python}`, then run this again."
+    )
+
+
 def note(runs: list[Run], python: str, carried: Carried) -> None:
     """Note which notebooks run, when, in how many seconds, and which edition of them; what was noted of another list or
     machine is forgotten.
@@ -246,9 +262,8 @@ def main() -> None:
     if arguments.list:
         carried, changes = updated(carried, read_list(arguments.list.read_text()))
         print(f"Colab changed {len(changes)} things that the course touches:", *changes, sep="\n  ")
-    python = interpreter(carried.python) or sys.executable
-    machine = Machine(BUILD, python, carried.pins)
     try:
+        machine = Machine(BUILD, sys.executable if arguments.keep else python_for(carried), carried.pins)
         if not arguments.keep:
             machine.make()
         before = machine.packages()

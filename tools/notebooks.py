@@ -258,8 +258,10 @@ def run_cells(notebook: NotebookNode, name: str, beside: Sequence[Path] = ()) ->
         client.execute(env={**os.environ, "PYTHONHASHSEED": "0"})
 
 
-def execute(notebook: NotebookNode, name: str, beside: Sequence[Path] = ()) -> None:
+def execute(notebook: NotebookNode, name: str, beside: Sequence[Path] = (), other_releases: bool = False) -> None:
     """Run all cells in a fresh kernel and an empty folder, but for the files `beside` it, and keep clean outputs.
+
+    With `other_releases` of the libraries, a cell may write the warnings that the notebook's text quotes.
 
     Raises:
         LessonError: a cell fails, or its output is not fit to be committed.
@@ -276,6 +278,8 @@ def execute(notebook: NotebookNode, name: str, beside: Sequence[Path] = ()) -> N
         if cell.cell_type == "code":
             merge_streams(cell)
             drop_widgets(cell)
+            if other_releases:
+                drop_quoted_warnings(cell, notebook)
             for problem in unfit(cell):
                 raise LessonError(f"{name}, cell {cell.id}: {problem}\n{cell.source}")
 
@@ -304,6 +308,18 @@ def drop_widgets(cell: NotebookNode) -> None:
     cell.outputs = kept
 
 
+def drop_quoted_warnings(cell: NotebookNode, notebook: NotebookNode) -> None:
+    """Leave out what a cell writes to stderr if it is nothing but warnings whose first clause the text has in `...`."""
+    text = "\n".join(other.source for other in notebook.cells if other.cell_type == "markdown")
+    quoted = set(re.findall(r"`([^`\n]+)`", text))
+
+    def is_told(output: NotebookNode) -> bool:
+        said = {re.split("[,.:;(]", words)[0].strip() for words in WARNING.findall(output.text)}
+        return bool(said) and said <= quoted and not WARNING.sub("", output.text).strip()
+
+    cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr" or not is_told(output)]
+
+
 def unfit(cell: NotebookNode) -> list[str]:
     """Why the outputs of a cell cannot be committed; empty where they can."""
     problems = []
@@ -320,6 +336,7 @@ def unfit(cell: NotebookNode) -> list[str]:
     return problems
 
 
+WARNING = re.compile(r"^\S.*:\d+: \w*Warning: (.+)\n(?:  .*\n)?", re.MULTILINE)  # as Python's `warnings` prints one
 UNFIT = {
     "a path of this machine": re.escape(str(ROOT)) + "|" + re.escape(str(Path.home())) + r"/|/tmp/|site-packages",
     "a memory address": r"\b0x[0-9a-f]{8,}\b",

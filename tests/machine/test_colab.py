@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import sys
 import types
 import warnings
 
@@ -135,6 +136,40 @@ class TestRecord:
 
         monkeypatch.setenv("COLAB_RELEASE_TAG", "release-colab_20260819")
         assert OURS.dated in doctor.check_place().text
+
+
+class TestItsReleases:
+    def test_a_list_whose_python_is_not_here_says_how_to_get_it(self):
+        with pytest.raises(colab.NotColab, match="Python 3.99.*uv python install 3.99.*pyenv install 3.99"):
+            colab.python_for(colab.Carried({}, "3.99"))
+
+    def test_a_list_that_names_no_python_is_tried_with_this_one(self):
+        assert colab.python_for(colab.Carried({})) == sys.executable
+
+    NOT_WRITABLE = (
+        "/a folder/x.py:84: UserWarning: The buffer is not writable, and so on. (Triggered at y.cpp:1.)\n  load(b)\n"
+    )
+    DROPPED = "x.py:1: FutureWarning: It will go.\n"
+
+    @pytest.mark.parametrize(
+        ("written", "quoted", "stays"),
+        [
+            (NOT_WRITABLE, "The buffer is not writable", False),
+            (NOT_WRITABLE * 2, "The buffer is not writable", False),
+            (NOT_WRITABLE, "The buffer", True),
+            (NOT_WRITABLE, "another", True),
+            (NOT_WRITABLE + DROPPED, "The buffer is not writable", True),
+            (NOT_WRITABLE + "Killed\n", "The buffer is not writable", True),
+            ("The buffer is not writable\n", "The buffer is not writable", True),
+        ],
+    )
+    def test_of_their_warnings_those_pass_that_the_lesson_tells_of(self, written, quoted, stays):
+        cell = nbformat.v4.new_code_cell(
+            outputs=[nbformat.v4.new_output("stream", name=name, text=written) for name in ("stdout", "stderr")]
+        )
+        notebook = nbformat.v4.new_notebook(cells=[cell, nbformat.v4.new_markdown_cell(f"It warns: `{quoted}`.")])
+        notebooks.drop_quoted_warnings(cell, notebook)
+        assert [output.name for output in cell.outputs] == ["stdout"] + ["stderr"] * stays
 
 
 class TestSetUpCell:
