@@ -9,6 +9,7 @@ import os
 import re
 import socket
 import sys
+import sysconfig
 import tempfile
 from contextlib import suppress
 from itertools import groupby
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from course_utils.machine.doctor import Report
     from tools import workcopy
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -24,6 +26,7 @@ if str(ROOT) not in sys.path:
 # Our folder is the last place where modules are looked for: a learner's random.py in it hides no library's.
 START = f"import sys; sys.path.append({str(ROOT)!r}); from tools.server import main; main()"
 FIRST = "work/00_start_here.ipynb"
+LOOKED = Path(sys.prefix) / "course-looked"  # with which packages all was well when this machine was last looked over
 ADDRESS = "127.0.0.1"
 
 
@@ -157,17 +160,40 @@ def in_few_lines(changes: list[workcopy.Change]) -> list[str]:
     return lines
 
 
+def installed_now() -> str:
+    """What a trial of the libraries depends on: this Python, its packages and when each came, the device asked for."""
+    places = {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}
+    packages = sorted(path for place in places for path in Path(place).glob("*.dist-info"))
+    came = [f"{path} {path.stat().st_mtime_ns}" for path in packages]
+    return "\n".join([sys.version, os.environ.get("COURSE_DEVICE", ""), *sys.path, *came])
+
+
+def look_over() -> Report:
+    """Look the machine over; the seconds in which libraries are tried are spent once for the same packages."""
+    from course_utils.machine import doctor
+
+    now, before = installed_now(), ""
+    with suppress(OSError, ValueError):
+        before = LOOKED.read_text(encoding="utf-8")
+    if now == before:
+        return doctor.glance()
+    report = doctor.diagnose()
+    if report.findings and all(finding.status == "ok" for finding in report.findings):
+        with suppress(OSError):  # somebody's own environment may be read-only
+            LOOKED.write_text(now, encoding="utf-8")
+    return report
+
+
 def look_and_copy() -> None:
     """Look the machine over and bring work/ up to date.
 
     Raises:
         SystemExit: the course cannot run here; what is in the way was printed, or is the exit's message.
     """
-    from course_utils.machine.doctor import diagnose
     from tools import workcopy
 
     print("Looking this machine over ...", flush=True)
-    report = diagnose()
+    report = look_over()
     print(report.short, flush=True)
     if report.exit_code:
         sys.exit(report.exit_code)

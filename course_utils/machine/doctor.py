@@ -10,13 +10,13 @@ import platform
 import shutil
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from html import escape
 from pathlib import Path
 
 from course_utils.machine.extras import EXTRAS, extra_install, has_extra
 from course_utils.machine.install import COURSE, asked_for, is_untried, version_of
-from course_utils.machine.trial import trial_problem
+from course_utils.machine.trial import attempt
 from course_utils.views.display import View
 
 FREE_GB = 1.0
@@ -145,21 +145,27 @@ def check_names() -> Finding | None:
     )
 
 
-def check_libraries() -> Finding:
-    """Do torch, tensordict and torchrl work together? They are tried, whatever their versions say."""
+def check_libraries() -> list[Finding]:
+    """Do torch, tensordict and torchrl work together? They are tried, whatever their versions say; where they work, the
+    process that tried them goes on with the checks that need them, for to import them takes seconds.
+    """
     topic, versions = ", ".join(LIBRARIES), {}
     for name in LIBRARIES:
         versions[name] = version_of(name)
         if versions[name] is None:
-            return Finding(topic, "problem", f"{name} is not installed", pip_install(name))
+            return [Finding(topic, "problem", f"{name} is not installed", pip_install(name))]
     listing = ", ".join(f"{name} {version}" for name, version in versions.items())
-    if problem := trial_problem():
-        text = f"{listing} do not work together: {problem}. Each torchrl is built for certain releases of the others"
-        return Finding(topic, "problem", text, pip_install(*LIBRARIES) + " --force-reinstall")
+    tried = attempt("from course_utils.machine import doctor; doctor.tell_what_needs_libraries()")
+    if tried.problem:
+        text = (
+            f"{listing} do not work together: {tried.problem}. Each torchrl is built for certain releases of the others"
+        )
+        return [Finding(topic, "problem", text, pip_install(*LIBRARIES) + " --force-reinstall")]
+    others = [Finding(**told) for told in json.loads(tried.said.splitlines()[-1])]
     if is_untried(versions["torch"]):
         text = f"{listing} work together in a trial, though no lesson was ever run with this torch"
-        return Finding(topic, "warning", f"{text}; the lessons were run with {asked_for('torch')}")
-    return Finding(topic, "ok", f"{listing} work together")
+        return [Finding(topic, "warning", f"{text}; the lessons were run with {asked_for('torch')}"), *others]
+    return [Finding(topic, "ok", f"{listing} work together"), *others]
 
 
 def check_extension() -> Finding:
@@ -254,10 +260,14 @@ def check_place() -> Finding:
     return Finding("place", "ok", text)
 
 
-FIRST: list[Callable[[], Finding]] = [check_python, check_libraries]
 # What these say is only true where torch, tensordict and torchrl work.
-THEN: list[Callable[[], Finding]] = [check_extension, check_gymnasium, check_rendering, check_device]
+NEED_LIBRARIES: list[Callable[[], Finding]] = [check_extension, check_gymnasium, check_rendering, check_device]
 ALWAYS: list[Callable[[], Finding]] = [check_video, check_widgets, check_disk, check_extras, check_place]
+
+
+def tell_what_needs_libraries() -> None:
+    """Print the findings of the checks that need torch, tensordict and torchrl, for another process to read."""
+    print("\n" + json.dumps([asdict(check()) for check in NEED_LIBRARIES]))
 
 
 def diagnose() -> Report:
@@ -270,6 +280,9 @@ def diagnose() -> Report:
     """
     if in_the_way := check_folder() or check_names():
         return Report([in_the_way])
-    findings = [check() for check in FIRST]
-    broken = any(finding.status == "problem" for finding in findings)
-    return Report(findings + [check() for check in [*([] if broken else THEN), *ALWAYS]])
+    return Report([check_python(), *check_libraries(), *(check() for check in ALWAYS)])
+
+
+def glance() -> Report:
+    """The part of `diagnose` that imports none of the large libraries, for where they are known to work."""
+    return Report([check_python(), *(check() for check in ALWAYS)])

@@ -10,24 +10,43 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import dataclass
 
 SECONDS = 300  # a first import on a busy machine takes a minute
 PASSED = "the trial run passed"
 
 
+@dataclass(frozen=True)
+class Attempt:
+    """What came of a trial run.
+
+    Attributes:
+        problem: what stops it, in one line; empty where it passes.
+        said: what the same process printed after it had passed.
+    """
+
+    problem: str
+    said: str = ""
+
+
 def trial_problem() -> str:
     """What stops the trial run, in one line; empty where it passes."""
-    command = [sys.executable, "-P", "-c", "from course_utils.machine import trial; trial.run()"]
+    return attempt().problem
+
+
+def attempt(then: str = "") -> Attempt:
+    """Make the trial run, then run the statement `then` in the same process, which has the libraries at hand."""
+    command = [sys.executable, "-P", "-c", f"from course_utils.machine import trial; trial.run(); {then}"]
     places = [place or os.getcwd() for place in sys.path]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(places)}  # what this kernel would import
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, env=environment)
     except subprocess.TimeoutExpired:
-        return f"it did not end within {SECONDS} seconds"
+        return Attempt(f"it did not end within {SECONDS} seconds")
     if done.returncode == 0 and PASSED in done.stdout:
-        return ""
+        return Attempt("", done.stdout.partition(PASSED)[2].strip())
     lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
-    return lines[-1][:300] if lines else f"Python ended with status {done.returncode} and said nothing"
+    return Attempt(lines[-1][:300] if lines else f"Python ended with status {done.returncode} and said nothing")
 
 
 def run() -> None:

@@ -65,7 +65,7 @@ import sys
 sys.path.append(sys.argv.pop(1))
 from course_utils.machine import doctor
 from tools import lab
-doctor.diagnose = lambda: doctor.Report([])
+lab.look_over = lambda: doctor.Report([])
 lab.main()
 """
 
@@ -298,6 +298,7 @@ class TestOneSentence:
         monkeypatch.setattr(program.os, "execv", lambda *command: None)
         monkeypatch.setattr(program.os, "chdir", lambda folder: None)
         monkeypatch.setattr(doctor, "diagnose", lambda: doctor.Report([]))
+        monkeypatch.setattr(program, "LOOKED", tmp_path / "looked")
         (tmp_path / "notebooks").mkdir()
 
         def call(*words: str) -> str:

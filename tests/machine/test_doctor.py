@@ -12,6 +12,7 @@ import pytest
 from broken_machine import versions
 
 from course_utils.machine import device, doctor
+from course_utils.machine.trial import Attempt
 from course_utils.views import video
 
 
@@ -34,6 +35,24 @@ def test_this_machine_can_run_the_course():
     assert "You are ready to go." in str(report) and "You are ready to go." in report.html
 
 
+def test_what_needs_the_libraries_is_looked_at_in_the_process_that_tried_them(monkeypatch):
+    monkeypatch.setenv("COURSE_DEVICE", "cuda:9")
+    of_the_process = {finding.topic: finding.status for finding in doctor.check_libraries()}
+    assert of_the_process == {
+        "torch, tensordict, torchrl": "ok",
+        "torchrl's compiled extension": "ok",
+        "gymnasium": "ok",
+        "pictures of environments": "ok",
+        "device": "problem",
+    }
+
+
+def test_a_glance_says_the_rest():
+    whole, rest = ({finding.topic for finding in look().findings} for look in (doctor.diagnose, doctor.glance))
+    libraries = {finding.topic for finding in doctor.check_libraries()}
+    assert rest == whole - libraries and libraries < whole
+
+
 def test_the_command_line_prints_the_report():
     done = subprocess.run([sys.executable, "-m", "course_utils", "doctor"], capture_output=True, text=True)
     assert done.returncode == 0 and "✔ ok" in done.stdout and "torchrl" in done.stdout
@@ -49,25 +68,25 @@ def test_a_problem_stops_the_course_and_a_warning_does_not():
 
 @pytest.fixture
 def a_passing_trial(monkeypatch):
-    monkeypatch.setattr(doctor, "trial_problem", lambda: "")
+    monkeypatch.setattr(doctor, "attempt", lambda then: Attempt("", "[]"))
 
 
 @pytest.mark.parametrize("torch", ["2.13.0+cu130", "2.11.0"])
 def test_any_build_of_a_torch_that_lessons_were_run_with_is_fine(monkeypatch, a_passing_trial, torch):
     versions(monkeypatch, torch=torch)
-    assert doctor.check_libraries().status == "ok"
+    assert doctor.check_libraries()[0].status == "ok"
 
 
 @pytest.mark.parametrize("name", ["torch", "tensordict", "torchrl"])
 def test_a_missing_package_is_named_with_its_command(monkeypatch, name):
     versions(monkeypatch, **{name: None})
-    finding = doctor.check_libraries()
+    [finding] = doctor.check_libraries()
     assert (finding.status, finding.text) == ("problem", f"{name} is not installed")
     assert finding.fix.startswith(f'"{sys.executable}" -m pip install "{name}')
 
 
 def test_libraries_that_do_not_work_get_one_cure_and_no_second(monkeypatch):
-    monkeypatch.setattr(doctor, "trial_problem", lambda: "ImportError: undefined symbol: _ZN3c10")
+    monkeypatch.setattr(doctor, "attempt", lambda then: Attempt("ImportError: undefined symbol: _ZN3c10"))
     report = doctor.diagnose()
     [problem] = [finding for finding in report.findings if finding.status == "problem"]
     assert "undefined symbol" in problem.text and "--force-reinstall" in problem.fix and report.exit_code == 1
@@ -170,7 +189,7 @@ def test_outside_an_installed_course_the_doctor_still_answers(monkeypatch, a_pas
 
     monkeypatch.setattr(importlib.metadata, "requires", unknown)
     monkeypatch.setattr(importlib.metadata, "metadata", unknown)
-    assert doctor.check_python().status == doctor.check_libraries().status == "ok"
+    assert doctor.check_python().status == doctor.check_libraries()[0].status == "ok"
 
 
 def test_every_problem_and_warning_shows_its_fix_in_the_table():

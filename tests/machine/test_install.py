@@ -220,12 +220,30 @@ class TestLab:
         with pytest.raises(SystemExit, match=r"needs Python 3\.20 or newer, and older than 3\.21; .* is 3\."):
             lab.check_packages()
 
+    def test_libraries_are_tried_once_for_the_same_packages(self, monkeypatch, tmp_path):
+        well, not_well = (doctor.Report([doctor.Finding("x", status, "")]) for status in ("ok", "warning"))
+        whole, glance = [not_well, well, well], doctor.Report([])
+        monkeypatch.setattr(lab, "LOOKED", tmp_path / "looked")
+        monkeypatch.setattr(lab.sysconfig, "get_path", lambda name: str(tmp_path))
+        monkeypatch.setattr(doctor, "diagnose", lambda: whole.pop(0))
+        monkeypatch.setattr(doctor, "glance", lambda: glance)
+        assert lab.look_over() is not_well and lab.look_over() is well, "what is not well is looked at again"
+        assert lab.look_over() is lab.look_over() is glance
+        (tmp_path / "new-1.0.dist-info").mkdir()
+        assert lab.look_over() is well and lab.look_over() is glance
+
+    def test_an_environment_that_cannot_be_written_is_looked_over_each_time(self, monkeypatch, tmp_path):
+        report = doctor.Report([doctor.Finding("x", "ok", "")])
+        monkeypatch.setattr(lab, "LOOKED", tmp_path / "no folder" / "looked")
+        monkeypatch.setattr(doctor, "diagnose", lambda: report)
+        assert lab.look_over() is lab.look_over() is report
+
     def test_a_copy_can_be_made_without_opening_anything(self, monkeypatch, tmp_path, capsys):
         (tmp_path / "notebooks").mkdir()
         nbformat.write(nbformat.v4.new_notebook(), tmp_path / "notebooks" / "01_x.ipynb")
         monkeypatch.setattr(lab, "ROOT", tmp_path)
         monkeypatch.setattr(lab, "check_packages", lambda: None)
-        monkeypatch.setattr(doctor, "diagnose", lambda: types.SimpleNamespace(short="well", exit_code=0))
+        monkeypatch.setattr(lab, "look_over", lambda: doctor.Report([]))
         monkeypatch.setattr(lab.os, "execv", lambda *words: pytest.fail("it opens JupyterLab"))
         monkeypatch.setattr(sys, "argv", ["lab.py", "--copy"])
         monkeypatch.setattr(sys.stdout, "reconfigure", lambda **_: None, raising=False)

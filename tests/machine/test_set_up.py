@@ -18,6 +18,7 @@ from test_doctor import versions
 
 from course_utils import install_missing
 from course_utils.machine import doctor, install
+from course_utils.machine.trial import Attempt
 from tools import colab, course, notebooks
 
 PROJECT = course.pyproject()["project"]
@@ -63,8 +64,8 @@ class TestOneRange:
     def test_the_sentences_name_it(self, monkeypatch):
         assert f">={self.LOWEST}" in install.torch_command()
         versions(monkeypatch, torch="2.1.0")
-        monkeypatch.setattr(doctor, "trial_problem", lambda: "")
-        assert f">={self.LOWEST}" in doctor.check_libraries().text
+        monkeypatch.setattr(doctor, "attempt", lambda then: Attempt("", "[]"))
+        assert f">={self.LOWEST}" in doctor.check_libraries()[0].text
 
     def test_the_cell_names_the_pythons_of_pyproject(self):
         assert f"Python {PROJECT['requires-python']}." in notebooks.setup_cell()
@@ -126,11 +127,11 @@ class TestTrial:
 
     def test_the_doctor_says_the_same(self, monkeypatch):
         versions(monkeypatch, torch="2.99.0")
-        monkeypatch.setattr(doctor, "trial_problem", lambda: "")
-        finding = doctor.check_libraries()
+        monkeypatch.setattr(doctor, "attempt", lambda then: Attempt("", "[]"))
+        [finding] = doctor.check_libraries()
         assert finding.status == "warning" and "no lesson was ever run with this torch" in finding.text
-        monkeypatch.setattr(doctor, "trial_problem", lambda: "OSError: x")
-        finding = doctor.check_libraries()
+        monkeypatch.setattr(doctor, "attempt", lambda then: Attempt("OSError: x"))
+        [finding] = doctor.check_libraries()
         assert finding.status == "problem" and "do not work together: OSError: x" in finding.text and finding.fix
 
 
