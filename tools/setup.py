@@ -52,7 +52,7 @@ NAMES_FOR_UV = {
     "default-timeout": "UV_HTTP_TIMEOUT",
     "retries": "UV_HTTP_RETRIES",
     "no-compile": "",
-    "compile": "",
+    "compile": "UV_COMPILE_BYTECODE",
 }
 
 # Forget packages in .venv whose files did not all arrive, or are empty since the power failed: pip installs them again.
@@ -329,11 +329,13 @@ def installed_packages():
 
 
 def progress(lines, total, installed, seconds):
-    """A bar of pip's two halves, fetching and installing, and words for it."""
+    """A bar of two halves, fetching and installing, and words for it; how far uv has fetched it does not say."""
     fetched = sum(line.startswith(("Collecting ", "Requirement already satisfied")) for line in lines)
     total = max(total, fetched, installed, 1)
-    installing = any(line.startswith("Installing collected packages") for line in lines)
+    installing = installed or any(line.startswith("Installing collected packages") for line in lines)
     words = "%s %d of %d" % (("installed", installed, total) if installing else ("fetched", fetched, total))
+    if not (installing or fetched):
+        words = "fetching %d" % total
     full = 15 * (fetched + installed) // total
     return "[%s%s] %s packages, %d s" % ("#" * full, "." * (30 - full), words, seconds)
 

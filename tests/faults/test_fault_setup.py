@@ -172,6 +172,14 @@ class TestWhoInstalls:
         strange = {"UV_CONFIG_FILE": str(tmp_path / "uv.toml"), "UV_TARGET": str(tmp_path / "x"), "UV_NO_BINARY": "1"}
         assert self.installer(SmallCourse(tmp_path), **strange) == "uv" and not (tmp_path / "x").exists()
 
+    @pytest.mark.parametrize(
+        ("setting", "compiled"), [({"PIP_COMPILE": "true"}, True), ({"PIP_NO_COMPILE": "1"}, False)]
+    )
+    def test_it_compiles_where_pip_is_asked_to(self, tmp_path, setting, compiled):
+        course = SmallCourse(tmp_path)
+        assert self.installer(course, **setting) == "uv"
+        assert any(course.site().glob("__pycache__/demo.*.pyc")) == compiled
+
     def test_pip_does_what_uv_cannot_be_told(self, tmp_path):
         assert self.installer(SmallCourse(tmp_path), PIP_TRUSTED_HOST="packages.example") == "pip"
 

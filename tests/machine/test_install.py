@@ -107,7 +107,10 @@ class TestProgress:
     FETCHED = ["Collecting torch==2\n", "  Using cached torch.whl\n", "Requirement already satisfied: numpy\n"]
 
     def test_nothing_yet(self):
-        assert setup.progress([], 40, 0, 0.4) == f"[{'.' * 30}] fetched 0 of 40 packages, 0 s"
+        assert setup.progress([], 40, 0, 0.4) == f"[{'.' * 30}] fetching 40 packages, 0 s"
+
+    def test_of_uv_only_what_it_installed_can_be_counted(self):
+        assert setup.progress([], 40, 10, 2) == f"[{'#' * 3}{'.' * 27}] installed 10 of 40 packages, 2 s"
 
     def test_fetching_fills_the_first_half(self):
         assert setup.progress(self.FETCHED, 4, 0, 7.6) == f"[{'#' * 7}{'.' * 23}] fetched 2 of 4 packages, 7 s"
