@@ -23,8 +23,14 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[1]
 if str(ROOT) not in sys.path:
     sys.path.append(str(ROOT))
+# `jsonschema` imports this to check a kind of text that no schema of Jupyter's holds, and goes on without it. It builds
+# 38 parsers, a third of the time in which a JupyterLab starts, and here it would twice.
+SLOW = "rfc3987_syntax"
+sys.modules.setdefault(SLOW, None)
 # Our folder is the last place where modules are looked for: a learner's random.py in it hides no library's.
-START = f"import sys; sys.path.append({str(ROOT)!r}); from tools.server import main; main()"
+START = (
+    f"import sys; sys.modules[{SLOW!r}] = None; sys.path.append({str(ROOT)!r}); from tools.server import main; main()"
+)
 FIRST = "work/00_start_here.ipynb"
 LOOKED = Path(sys.prefix) / "course-looked"  # with which packages all was well when this machine was last looked over
 ADDRESS = "127.0.0.1"

@@ -261,8 +261,10 @@ def check_place() -> Finding:
 
 
 # What these say is only true where torch, tensordict and torchrl work.
-NEED_LIBRARIES: list[Callable[[], Finding]] = [check_extension, check_gymnasium, check_rendering, check_device]
-ALWAYS: list[Callable[[], Finding]] = [check_video, check_widgets, check_disk, check_extras, check_place]
+NEED_LIBRARIES: list[Callable[[], Finding]] = [
+    *(check_extension, check_gymnasium, check_rendering, check_video, check_device),
+]
+ALWAYS: list[Callable[[], Finding]] = [check_widgets, check_disk, check_extras, check_place]
 
 
 def tell_what_needs_libraries() -> None:

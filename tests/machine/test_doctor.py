@@ -43,11 +43,14 @@ def test_what_needs_the_libraries_is_looked_at_in_the_process_that_tried_them(mo
         "torchrl's compiled extension": "ok",
         "gymnasium": "ok",
         "pictures of environments": "ok",
+        "video": "ok",
         "device": "problem",
     }
 
 
-def test_a_glance_says_the_rest():
+def test_a_glance_says_the_rest_and_imports_no_large_library():
+    glance = "import sys; from course_utils.machine.doctor import glance; glance(); print('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", glance], capture_output=True, text=True).stdout == "False\n"
     whole, rest = ({finding.topic for finding in look().findings} for look in (doctor.diagnose, doctor.glance))
     libraries = {finding.topic for finding in doctor.check_libraries()}
     assert rest == whole - libraries and libraries < whole
