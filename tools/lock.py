@@ -77,7 +77,7 @@ def torch_block(pin: str, block: str) -> str:
 
     CPU builds for Linux are not on the public index, so their hashes reach the file from a machine that has one.
     """
-    hashes = re.findall(r"--hash=(\S+)", block + "\n" + read_requirements("torch").get(pin, ""))
+    hashes = re.findall(r"--hash=(sha256:[0-9a-f]{64})\b", block + "\n" + read_requirements("torch").get(pin, ""))
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run(
             [sys.executable, "-m", "pip", "download", "-q", "--only-binary", ":all:", "--no-deps", "-d", folder, pin],

@@ -420,7 +420,8 @@ def sha256(path):
 def install_torch():
     """Install the build of torch that pip finds for this machine, if its hash is in requirements/torch.txt.
 
-    In two steps, because with hashes pip prefers the index's CUDA build to a CPU wheel found through --find-links.
+    In two steps, because with hashes pip prefers the index's CUDA build to a CPU wheel found through --find-links, and
+    because uv, which unpacks it in a third of the time, finds no hash of `torch==2` to belong to a build `2+cpu`.
     """
     version = torch_pin().split("==")[1]
     if works("-c", "import importlib.metadata as m; assert m.version('torch').split('+')[0] == %r" % version):
@@ -431,8 +432,13 @@ def install_torch():
         shutil.rmtree(folder)
     os.mkdir(folder)
     download_torch(folder)
-    hashed = ["--require-hashes", "-r", "requirements/torch.txt"]
-    pip("install", "--no-deps", "--no-index", "--find-links", folder, *hashed)
+    wheel = os.path.join(folder, os.listdir(folder)[0])
+    known = "--hash=sha256:%s" % sha256(wheel) in read("requirements/torch.txt").decode().split()
+    # Unpacked into a cache for this once, its files become those in .venv, without a copy.
+    alone = ["--no-build", "--no-deps", "--no-cache", "--link-mode", "hardlink"]
+    if not (known and uv("pip", "install", *(alone + [wheel]))):
+        hashed = ["--require-hashes", "-r", "requirements/torch.txt"]
+        pip("install", "--no-deps", "--no-index", "--find-links", folder, *hashed)  # it says what is wrong
     shutil.rmtree(folder)
 
 
@@ -455,15 +461,14 @@ def install(extras):
     with open(UNFINISHED, "w"):
         pass
     run("-c", FORGET_BROKEN)
-    install_torch()
-    pins = pin_files() + names[3:]
-    say("Fetching and installing the course's other packages ...")
     hashed = ["--no-deps", "--require-hashes"]
     if not WHEELHOUSE:
         pip("install", *(hashed + ["-r", "requirements/uv.txt"]))
-    pinned = hashed + [word for name in pins for word in ("-r", name)]
+    install_torch()
+    say("Fetching and installing the course's other packages ...")
+    pinned = hashed + [word for name in pin_files() + names[3:] for word in ("-r", name)]
     if not uv("pip", "install", "--no-build", *pinned):
-        pip("install", *pinned)  # it says what is wrong
+        pip("install", *pinned)
     itself = ["--no-deps", "--no-build-isolation", "--editable", "."]
     if not uv("pip", "install", *itself):
         pip("install", *itself)

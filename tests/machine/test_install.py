@@ -292,7 +292,7 @@ class TestPins:
         assert pins
         for pin, block in pins.items():
             assert re.match(r"[a-z0-9.-]+==[^ ]+( ; .+)?$", pin), pin
-            assert re.search(r"--hash=sha256:[0-9a-f]{64}", block), pin
+            assert re.fullmatch(r".+( \\\n    --hash=sha256:[0-9a-f]{64})+", block), pin
 
     def test_pins_lie_in_the_ranges_of_pyproject(self):
         pinned = {
