@@ -32,7 +32,7 @@ START = (
     f"import sys; sys.modules[{SLOW!r}] = None; sys.path.append({str(ROOT)!r}); from tools.server import main; main()"
 )
 FIRST = "work/00_start_here.ipynb"
-LOOKED = Path(sys.prefix) / "course-looked"  # with which packages all was well when this machine was last looked over
+LOOKED = ROOT / "build" / "looked"  # with which packages all was well when this machine was last looked over
 ADDRESS = "127.0.0.1"
 
 
@@ -185,7 +185,8 @@ def look_over() -> Report:
         return doctor.glance()
     report = doctor.diagnose()
     if report.findings and all(finding.status == "ok" for finding in report.findings):
-        with suppress(OSError):  # somebody's own environment may be read-only
+        with suppress(OSError):  # the folder may be read-only
+            LOOKED.parent.mkdir(exist_ok=True)
             LOOKED.write_text(now, encoding="utf-8")
     return report
 

@@ -9,7 +9,6 @@ import os
 import platform
 import shutil
 import sys
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from html import escape
 from pathlib import Path
@@ -261,10 +260,8 @@ def check_place() -> Finding:
 
 
 # What these say is only true where torch, tensordict and torchrl work.
-NEED_LIBRARIES: list[Callable[[], Finding]] = [
-    *(check_extension, check_gymnasium, check_rendering, check_video, check_device),
-]
-ALWAYS: list[Callable[[], Finding]] = [check_widgets, check_disk, check_extras, check_place]
+NEED_LIBRARIES = [check_extension, check_gymnasium, check_rendering, check_video, check_device]
+ALWAYS = [check_widgets, check_disk, check_extras, check_place]
 
 
 def tell_what_needs_libraries() -> None:

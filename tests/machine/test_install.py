@@ -235,9 +235,10 @@ class TestLab:
         (tmp_path / "new-1.0.dist-info").mkdir()
         assert lab.look_over() is well and lab.look_over() is glance
 
-    def test_an_environment_that_cannot_be_written_is_looked_over_each_time(self, monkeypatch, tmp_path):
+    def test_where_nothing_can_be_written_the_machine_is_looked_over_each_time(self, monkeypatch, tmp_path):
         report = doctor.Report([doctor.Finding("x", "ok", "")])
-        monkeypatch.setattr(lab, "LOOKED", tmp_path / "no folder" / "looked")
+        (tmp_path / "build").touch()
+        monkeypatch.setattr(lab, "LOOKED", tmp_path / "build" / "looked")
         monkeypatch.setattr(doctor, "diagnose", lambda: report)
         assert lab.look_over() is lab.look_over() is report
 
