@@ -293,6 +293,9 @@ def uv(*command):
         # Pip divides all lists at spaces, uv only some.
         variables[NAMES_FOR_UV[name]] = ",".join(value.split()) if name == "find-links" else value
     variables.pop("", None)
+    # Else each kernel would compile all that it imports, and keep nothing.
+    if os.environ.get("PYTHONDONTWRITEBYTECODE") and "no-compile" not in settings:
+        variables["UV_COMPILE_BYTECODE"] = "1"
     words = [VENV_PYTHON, "-I", "-m", "uv"] + list(command[:2]) + ["--python", VENV_PYTHON] + list(command[2:])
     return watched(words, **variables)[0] == 0
 

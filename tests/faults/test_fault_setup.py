@@ -171,9 +171,10 @@ class TestWhoInstalls:
         assert self.installer(SmallCourse(tmp_path), **strange) == "uv" and not (tmp_path / "x").exists()
 
     @pytest.mark.parametrize(
-        ("setting", "compiled"), [({"PIP_COMPILE": "true"}, True), ({"PIP_NO_COMPILE": "1"}, False)]
+        ("setting", "compiled"),
+        [({"PIP_COMPILE": "true"}, True), ({"PYTHONDONTWRITEBYTECODE": "1"}, True), ({"PIP_NO_COMPILE": "1"}, False)],
     )
-    def test_it_compiles_where_pip_is_asked_to(self, tmp_path, setting, compiled):
+    def test_it_compiles_where_pip_is_asked_to_or_no_kernel_would(self, tmp_path, setting, compiled):
         course = SmallCourse(tmp_path)
         assert self.installer(course, **setting) == "uv"
         assert any(course.site().glob("__pycache__/demo.*.pyc")) == compiled
