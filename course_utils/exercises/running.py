@@ -13,6 +13,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import _bootstrap
 from types import CodeType, FrameType
 from typing import Any
 
@@ -136,12 +137,13 @@ def silent_when_out_of_time() -> Iterator[None]:
 def wait_for(thread: threading.Thread, seconds: float) -> bool:
     """Return when the thread has ended, or has used up its time: has it ended?"""
     began, imported, last = time.monotonic(), 0.0, time.monotonic()
+    others = imports_now()  # of a program that asks for this check while it is imported itself
     while True:
         thread.join(0.05)
         if not thread.is_alive():
             return True
         now = time.monotonic()
-        if is_importing(sys._current_frames().get(thread.ident)) and imported < IMPORTING:
+        if imports_now() - others and imported < IMPORTING:
             imported += now - last
         last = now
         waited = now - began - imported
@@ -149,12 +151,14 @@ def wait_for(thread: threading.Thread, seconds: float) -> bool:
             return False
 
 
-def is_importing(frame: FrameType | None) -> bool:
-    while frame is not None:
-        if frame.f_code.co_filename == "<frozen importlib._bootstrap>":
-            return True
-        frame = frame.f_back
-    return False
+def imports_now() -> set[str]:
+    """The modules that are being imported, in whatever thread: each has a lock until it is there.
+
+    To read the frames of a thread that runs, which would tell its own imports, can crash Python 3.11.
+
+    Source: https://github.com/python/cpython/issues/111363
+    """
+    return set(_bootstrap._module_locks)
 
 
 def processor_time(thread: threading.Thread, otherwise: float) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import _thread
+import math
 import os
 import random
 import signal
@@ -167,6 +168,26 @@ def test_an_import_is_not_called_an_endless_loop(impatient, tmp_path, monkeypatc
         return x + 1
 
     assert judge(SIMPLE, answer)[0] == "correct"
+
+
+def test_what_others_were_importing_before_lengthens_no_limit(impatient, tmp_path, monkeypatch):
+    go_on = tmp_path / "go on"
+    (tmp_path / "somebody_imports.py").write_text(
+        f"import os, time\nwhile not os.path.exists({str(go_on)!r}): time.sleep(0.01)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    somebody = threading.Thread(target=lambda: __import__("somebody_imports"))
+    somebody.start()
+    try:
+        while "somebody_imports" not in running.imports_now():
+            time.sleep(0.01)
+        monkeypatch.setattr(running, "IMPORTING", math.inf)
+        status, words = judge(SIMPLE, forever)[:2]
+    finally:
+        go_on.touch()
+        somebody.join()
+    assert status == "could not run" and "cut off after 0.3 seconds" in words
+    assert "somebody_imports" not in running.imports_now()
 
 
 def test_what_an_answer_draws_at_random_is_not_what_the_inputs_were_drawn_from():
