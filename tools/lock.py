@@ -3,7 +3,7 @@
 Reads the ranges in pyproject.toml and writes, with hashes,
 
 - requirements/torch.txt   torch alone, so that pip can take the build that fits the machine;
-- requirements/uv.txt      what installs the rest;
+- requirements/uv.txt      what installs them all;
 - requirements/cuda.txt    what torch's CUDA build needs on top (Linux), installed only where that build was taken;
 - requirements/core.txt    the rest of the course;
 - requirements/<extra>.txt what each extra adds to core.txt;

@@ -21,6 +21,7 @@ from course_utils.views.display import View
 FREE_GB = 1.0
 LAST_ON_COLAB = Path(__file__).with_name("colab.json")  # what `make colab` noted
 LIBRARIES = ("torch", "tensordict", "torchrl")
+FOUND = "found: "  # stands before what one process tells another, which libraries may print around
 SYMBOLS = {"ok": "✔", "warning": "▲", "problem": "✘"}
 
 
@@ -160,7 +161,7 @@ def check_libraries() -> list[Finding]:
             f"{listing} do not work together: {tried.problem}. Each torchrl is built for certain releases of the others"
         )
         return [Finding(topic, "problem", text, pip_install(*LIBRARIES) + " --force-reinstall")]
-    others = [Finding(**told) for told in json.loads(tried.said.splitlines()[-1])]
+    others = [Finding(**told) for told in json.loads(tried.said.rpartition(FOUND)[2].splitlines()[0])]
     if is_untried(versions["torch"]):
         text = f"{listing} work together in a trial, though no lesson was ever run with this torch"
         return [Finding(topic, "warning", f"{text}; the lessons were run with {asked_for('torch')}"), *others]
@@ -266,7 +267,7 @@ ALWAYS = [check_widgets, check_disk, check_extras, check_place]
 
 def tell_what_needs_libraries() -> None:
     """Print the findings of the checks that need torch, tensordict and torchrl, for another process to read."""
-    print("\n" + json.dumps([asdict(check()) for check in NEED_LIBRARIES]))
+    print("\n" + FOUND + json.dumps([asdict(check()) for check in NEED_LIBRARIES]))
 
 
 def diagnose() -> Report:

@@ -48,6 +48,13 @@ def test_what_needs_the_libraries_is_looked_at_in_the_process_that_tried_them(mo
     }
 
 
+def test_what_libraries_print_around_it_does_no_harm(monkeypatch):
+    told = '[{"topic": "gymnasium", "status": "ok", "text": "1.0", "fix": ""}]'
+    said = f"Hello from a game library\n{doctor.FOUND}{told}\n[library] closed"
+    monkeypatch.setattr(doctor, "attempt", lambda then: Attempt("", said))
+    assert [finding.topic for finding in doctor.check_libraries()][1:] == ["gymnasium"]
+
+
 def test_a_glance_says_the_rest_and_imports_no_large_library():
     glance = "import sys; from course_utils.machine.doctor import glance; glance(); print('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", glance], capture_output=True, text=True).stdout == "False\n"
@@ -71,7 +78,7 @@ def test_a_problem_stops_the_course_and_a_warning_does_not():
 
 @pytest.fixture
 def a_passing_trial(monkeypatch):
-    monkeypatch.setattr(doctor, "attempt", lambda then: Attempt("", "[]"))
+    monkeypatch.setattr(doctor, "attempt", lambda then: Attempt("", doctor.FOUND + "[]"))
 
 
 @pytest.mark.parametrize("torch", ["2.13.0+cu130", "2.11.0"])

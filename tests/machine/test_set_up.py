@@ -64,7 +64,7 @@ class TestOneRange:
     def test_the_sentences_name_it(self, monkeypatch):
         assert f">={self.LOWEST}" in install.torch_command()
         versions(monkeypatch, torch="2.1.0")
-        monkeypatch.setattr(doctor, "attempt", lambda then: Attempt("", "[]"))
+        monkeypatch.setattr(doctor, "attempt", lambda then: Attempt("", doctor.FOUND + "[]"))
         assert f">={self.LOWEST}" in doctor.check_libraries()[0].text
 
     def test_the_cell_names_the_pythons_of_pyproject(self):
@@ -127,7 +127,7 @@ class TestTrial:
 
     def test_the_doctor_says_the_same(self, monkeypatch):
         versions(monkeypatch, torch="2.99.0")
-        monkeypatch.setattr(doctor, "attempt", lambda then: Attempt("", "[]"))
+        monkeypatch.setattr(doctor, "attempt", lambda then: Attempt("", doctor.FOUND + "[]"))
         [finding] = doctor.check_libraries()
         assert finding.status == "warning" and "no lesson was ever run with this torch" in finding.text
         monkeypatch.setattr(doctor, "attempt", lambda then: Attempt("OSError: x"))
