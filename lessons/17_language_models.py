@@ -1578,11 +1578,11 @@ def sorting_specs(env, rows):
     env.reward_spec = Unbounded([rows, 1])
 
 
-def rightly_sorted(prompt):
-    right = torch.full([len(prompt), 8], HASH)
+def rightly_sorted(prompt, response):
+    right = torch.full_like(response, HASH)
     right[:, :DIGITS] = prompt[:, :DIGITS].sort(1).values
     right[:, DIGITS] = DOT
-    return right
+    return (right == response).all(1, keepdim=True)
 
 
 # %% tags=["solution"]
@@ -1603,10 +1603,9 @@ class Sorting(EnvBase):
         return TensorDict({"tokens": tokens}, self.batch_size)
 
     def _step(self, td):
-        right = rightly_sorted(td["tokens", "prompt"])
-        same = (right == td["tokens", "response"]).all(1, keepdim=True)
-        over = torch.ones_like(same)
-        end = {"reward": same.float(), "done": over, "terminated": over.clone()}
+        right = rightly_sorted(td["tokens", "prompt"], td["tokens", "response"])
+        over = torch.ones_like(right)
+        end = {"reward": right.float(), "done": over, "terminated": over.clone()}
         return td.select(("tokens", "prompt")).update(end)
 
 

@@ -1927,6 +1927,10 @@ def reservoir_specs(env, count):
     env.done_spec = Composite(flags, shape=[count])
 
 
+def from_the_sky(env):
+    return 2 * torch.rand(*env.batch_size, 1, generator=env.sky)
+
+
 def reservoir_look(env):
     lost, late = (env.level <= 0) | (env.level >= 10), env.day >= env.days
     seen = {"level": env.level.clone(), "done": lost | late}
@@ -1947,15 +1951,13 @@ class Reservoirs(EnvBase):
     def _reset(self, tensordict):
         everyone = torch.ones(*self.batch_size, 1, dtype=torch.bool)
         begins = everyone if tensordict is None else tensordict.get("_reset", everyone)
-        start = 4 + 2 * torch.rand(*self.batch_size, 1, generator=self.sky)
-        self.level = torch.where(begins, start, self.level)
+        self.level = torch.where(begins, 4 + from_the_sky(self), self.level)
         self.day = torch.where(begins, 0.0, self.day)
         return reservoir_look(self)
 
     def _step(self, tensordict):
-        rain = 2 * torch.rand(*self.batch_size, 1, generator=self.sky)
-        gate = tensordict["action"].clamp(0, 1)
-        self.level, self.day = (self.level + rain - 2 * gate).clamp(0, 10), self.day + 1
+        level = self.level + from_the_sky(self) - 2 * tensordict["action"].clamp(0, 1)
+        self.level, self.day = level.clamp(0, 10), self.day + 1
         return reservoir_look(self).set("reward", -(self.level - 5).abs())
 
 
